@@ -1,0 +1,1 @@
+"""Benchmarks: fieldlab beside the bare limit and beside other tools, each doing the same job."""

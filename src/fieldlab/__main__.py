@@ -1,0 +1,7 @@
+"""``python -m fieldlab`` is the command line."""
+
+from __future__ import annotations
+
+from fieldlab.cli.main import main
+
+main()

@@ -1,0 +1,166 @@
+"""What commands say about a campaign: its numbers, how far it is, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fieldlab.cli.earlier import failed_before, of_them_failed, retries
+from fieldlab.cli.output import counted, joined
+from fieldlab.domain.trials import CampaignState
+
+if TYPE_CHECKING:
+    from fieldlab.app import Lab
+    from fieldlab.ports.store import Campaign
+    from fieldlab.store.queries import Activity
+
+#: shown instead of "running" when no engine is alive
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignView:
+    """A campaign with what goes on in it."""
+
+    campaign: Campaign
+    #: processes that work on it
+    engines: int
+    #: None where it wasn't looked up
+    activity: Activity | None
+    #: failed trials that it leaves to other campaigns of the experiment: their names → how many
+    failed_before: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """Its state for people: running without an engine is interrupted."""
+        state = self.campaign.state
+        if state is CampaignState.RUNNING and not self.engines:
+            return INTERRUPTED
+        return state.value
+
+    @property
+    def rate(self) -> float:
+        """Attempts that end in a second at the moment."""
+        return self.activity.rate if self.activity and self.engines else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Time until the end at this rate, s; None when nobody can say."""
+        total = total_of(self.campaign)
+        if total is None or not self.rate:
+            return None
+        return max(total - self.campaign.done, 0) / self.rate
+
+
+def look(lab: Lab, campaign: Campaign, *, closely: bool = True) -> CampaignView:
+    """Look at a campaign, in time that doesn't grow with its trials.
+
+    Parameters
+    ----------
+    closely
+        Look into one that isn't running too.
+    """
+    from fieldlab.store.queries import activity
+
+    running = campaign.state is CampaignState.RUNNING
+    if not (running or closely):
+        return CampaignView(campaign=campaign, engines=0, activity=None)
+    engines = lab.engines_alive(campaign)
+    with lab.database.read() as connection:
+        found = activity(connection, campaign)
+    failed = failed_before(lab, campaign) if campaign.skipped and closely else {}
+    return CampaignView(campaign=campaign, engines=engines, activity=found, failed_before=failed)
+
+
+def total_of(campaign: Campaign) -> int | None:
+    """How many trials the campaign will have in all, as far as is known; None if it has no end."""
+    known = [each for each in (campaign.total, campaign.wanted) if each is not None]
+    return min(known) if known else None
+
+
+def progress_text(campaign: Campaign) -> str:
+    """Say how far a campaign is: ``1,200/3,200``."""
+    total = total_of(campaign)
+    return f"{campaign.done:,}" if total is None else f"{campaign.done:,}/{total:,}"
+
+
+def counts_text(view: CampaignView) -> str:
+    """Say how the trials ended: ``3,190 trials succeeded, 10 failed``."""
+    campaign = view.campaign
+    failed = of_them_failed(campaign.skipped, view.failed_before)
+    return joined(
+        [
+            f"{counted(campaign.succeeded, 'trial')} succeeded",
+            f"{campaign.failed:,} failed" if campaign.failed else "",
+            f"{campaign.cancelled:,} cancelled" if campaign.cancelled else "",
+            f"{campaign.skipped:,} were recorded before{failed}" if campaign.skipped else "",
+        ]
+    )
+
+
+def next_steps(view: CampaignView) -> list[str]:
+    """Write the commands that go on from here."""
+    campaign = view.campaign
+    name = campaign.name
+    steps = []
+    if view.state in (INTERRUPTED, CampaignState.PAUSED, CampaignState.TRIPPED):
+        steps.append(f"fieldlab resume {name}")
+    elif view.state == CampaignState.CREATED:
+        steps.append(f"fieldlab run {name}")
+    elif view.state == CampaignState.RUNNING:
+        steps.append(f"fieldlab watch {name}")
+    elif view.activity and view.activity.queued:
+        steps.append(f"fieldlab resume {name}")
+    elif view.state == CampaignState.CANCELLED:
+        steps.append(f"fieldlab retry {name} --cancelled")
+    if campaign.failed:
+        steps.append(f"fieldlab explain {name}")
+    if campaign.failed and campaign.state is not CampaignState.CANCELLED:
+        steps.append(f"fieldlab retry {name}")
+    steps += retries(view.failed_before)
+    if campaign.succeeded:
+        steps.append(f"fieldlab results {name}")
+    return steps
+
+
+def campaign_document(lab: Lab, view: CampaignView) -> dict[str, Any]:
+    """Write a campaign for programs."""
+    campaign = view.campaign
+    plain = {name: getattr(campaign, name) for name in ("name", "experiment", "version", "number")}
+    counts = {
+        name: getattr(campaign, name)
+        for name in ("done", "succeeded", "failed", "cancelled", "skipped", "excluded", "attempts")
+    }
+    moments = {name: getattr(campaign, name) for name in ("created_at", "started_at", "ended_at")}
+    document = {
+        **plain,
+        "state": view.state,
+        "total": total_of(campaign),
+        **counts,
+        "failed_before": view.failed_before,
+        "consecutive_failures": campaign.consecutive_failures,
+        "engines": view.engines,
+        "rate_per_s": view.rate,
+        "left_s": view.left_s,
+        **moments,
+        "note": campaign.note,
+        "sheet": str(lab.settings.sheet(campaign.name)),
+    }
+    if view.activity is not None:
+        document |= {
+            "running": view.activity.running,
+            "queued": view.activity.queued,
+            "failures": [
+                {"status": status, "count": number} for status, number in view.activity.failures
+            ],
+        }
+    return document
+
+
+def results_table(lab: Lab, campaign: Campaign) -> str:
+    """Name the database's table that holds the results of a campaign's experiment."""
+    from fieldlab.store.sql_store import results_of
+
+    with lab.database.read() as connection:
+        return results_of(connection, campaign).name

@@ -1,0 +1,73 @@
+"""Tables and consoles, from rich. Imported where a command shows a table: rich takes its time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fieldlab.cli.output import STATE_COLOURS
+
+#: width of what isn't read on a terminal: nothing is to be cut off there
+_WIDE = 10_000
+
+
+class _Console(Console):
+    """A console that leaves a margin, in columns, at the right end of the screen."""
+
+    margin = 0
+
+    @property
+    def options(self) -> ConsoleOptions:
+        return super().options.update_width(max(self.width - self.margin, 1))
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller, as every other write does."""
+        raise BrokenPipeError
+
+
+def console(*, stderr: bool = False, margin: int = 0) -> Console:
+    """Make a console for stdout or stderr; colours and the screen's width on a terminal only."""
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    width = None if terminal or "COLUMNS" in os.environ else _WIDE
+    made = _Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+    made.margin = margin
+    return made
+
+
+def table(columns: Sequence[str], right: Iterable[str] = ()) -> Table:
+    """Make an empty table.
+
+    Parameters
+    ----------
+    columns
+        Their headings. What is too wide is folded, never cut.
+    right
+        Those whose cells are numbers, and stand to the right.
+    """
+    made = Table(box=box.SIMPLE, pad_edge=False, header_style="bold")
+    numbers = set(right)
+    for name in columns:
+        made.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+    return made
+
+
+def facts(pairs: Iterable[tuple[str, RenderableType]]) -> Table:
+    """Lay out names and what is to be said about each as wide as the screen, to be drawn again."""
+    made = Table.grid(padding=(0, 2), pad_edge=False)
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, said in pairs:
+        if said:
+            made.add_row(name, said)
+    return made
+
+
+def styled_state(state: str) -> Text:
+    """Write a campaign's state in its colour."""
+    return Text(state, style=STATE_COLOURS.get(state, ""))

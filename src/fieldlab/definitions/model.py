@@ -1,0 +1,250 @@
+"""The structure of an ``experiment.yaml``, as pydantic models: what is checked key by key.
+
+Text comes in here and nowhere else; inside, :class:`fieldlab.domain.definition.Definition` is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from fieldlab.definitions.space_model import Space
+from fieldlab.definitions.validators import (
+    as_list,
+    as_seconds,
+    as_word,
+    checked_argument,
+    checked_call,
+    checked_file,
+    checked_name,
+    checked_pattern,
+    checked_result,
+    checked_variable,
+    checked_word,
+    full_call,
+    full_guard,
+    full_retry,
+    list_of_words,
+    mapping_or_nothing,
+)
+from fieldlab.domain.definition import NAME_PATTERN
+from fieldlab.domain.errors import BadInput
+
+#: for editors; :func:`parse_duration` decides
+_DURATION_PATTERN = r"^\s*[0-9.]+[0-9.A-Za-z\u00b5\u03bc\s]*$"
+
+
+class Part(BaseModel):
+    """Any mapping of a definition: exactly its keys, exactly their types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Name = Annotated[
+    str,
+    AfterValidator(checked_name),
+    Field(json_schema_extra={"pattern": f"^{NAME_PATTERN}$"}),
+]
+Duration = Annotated[
+    float,
+    BeforeValidator(
+        as_seconds,
+        json_schema_input_type=Annotated[float, Field(ge=0)]
+        | Annotated[str, Field(pattern=_DURATION_PATTERN)],
+    ),
+]
+_Code = Annotated[int, Field(ge=0, le=255)]
+_Written = bool | int | float | str
+Word = Annotated[
+    str, BeforeValidator(as_word, json_schema_input_type=_Written), AfterValidator(checked_word)
+]
+Argument = Annotated[Word, AfterValidator(checked_argument)]
+
+
+class Retry(Part):
+    """How often, and after how long, a failed trial is tried again."""
+
+    attempts: int = Field(
+        default=1, ge=1, description="Tries that a trial has in all; 1 is one try, no retry."
+    )
+    delay: Duration = Field(default=0.0, description='Wait before the first retry: 5, "5s", "1m".')
+    backoff: float = Field(
+        default=2.0, ge=1, description="Each further wait is this many times the one before."
+    )
+    longest_delay: Duration = Field(default=300.0, description="No wait is longer than this.")
+    infrastructure_attempts: int = Field(
+        default=10,
+        ge=0,
+        description="Further tries after failures of hosts, links and disks, which don't count as "
+        "tries of the trial.",
+    )
+
+
+class Guard(Part):
+    """Stops a campaign in which nothing works any more."""
+
+    consecutive_failures: int = Field(
+        default=10,
+        ge=0,
+        description="So many failures in a row, across trials, pause the campaign; 0 never does.",
+    )
+
+
+class Read(Part):
+    """How a command's results are read."""
+
+    format: Literal["json", "jsonl", "csv", "regex"] = Field(
+        description="json: an object or a list of them; jsonl: one object per line; csv: with a "
+        "header; regex: a pattern per value.",
+    )
+    file: Annotated[str, AfterValidator(checked_file)] = Field(
+        default="", description="File that the command writes, in {out}; absent: what it prints."
+    )
+    values: dict[
+        Annotated[str, AfterValidator(checked_result)],
+        Annotated[str, AfterValidator(checked_pattern)],
+    ] = Field(
+        default={},
+        description="For regex: result → pattern with one group, or one called 'value' "
+        "(Python's re, ^ and $ match at lines).",
+    )
+
+    @model_validator(mode="after")
+    def _check_values(self) -> Read:
+        if self.format == "regex" and not self.values:
+            raise BadInput(
+                "format: regex needs 'values'",
+                remedy='Add one pattern per value: values: {latency_us: "avg ([0-9.]+)"}',
+            )
+        if self.format != "regex" and self.values:
+            raise BadInput(
+                f"'values' belongs to format: regex, not {self.format}",
+                remedy="Remove it; results are named by the output itself",
+            )
+        return self
+
+
+class FunctionCall(Part):
+    """A Python function that takes the parameters as keywords and returns results."""
+
+    call: Annotated[str, AfterValidator(checked_call)] = Field(
+        description="package.module:function, study.py:function, or study.py for the one function "
+        "in it that is decorated with @fieldlab.tool; files are looked up beside the definition."
+    )
+
+
+class FunctionTool(Part):
+    """Each trial calls a Python function."""
+
+    function: Annotated[
+        FunctionCall, BeforeValidator(full_call, json_schema_input_type=str | FunctionCall)
+    ] = Field(description="The function to call, such as study.py:solve.")
+
+
+class CommandTool(Part):
+    """Each trial runs a program."""
+
+    command: Annotated[
+        list[Argument],
+        BeforeValidator(
+            list_of_words,
+            json_schema_input_type=Annotated[list[Argument], Field(min_length=1)],
+        ),
+    ] = Field(
+        min_length=1,
+        description="The program and its arguments as a list of words; no shell reads them. "
+        "{parameter} stands for a parameter's value as plain text (0.1, true, abc), {out} for the "
+        "attempt's own folder, {here} for the definition's, {attempt}, {repeat} and {fingerprint} "
+        "for the trial's; {{ and }} are literal braces.",
+    )
+    environment: dict[Annotated[str, AfterValidator(checked_variable)], Word] = Field(
+        default={}, description="Environment variables to add; placeholders are filled as above."
+    )
+    directory: Literal["experiment", "attempt"] = Field(
+        default="experiment",
+        description="Working folder: where the definition lies, or the attempt's own folder.",
+    )
+    read: Annotated[
+        Read | None, BeforeValidator(mapping_or_nothing, json_schema_input_type=Read | None)
+    ] = Field(default=None, description="How results are read; absent: only the exit code counts.")
+    success: Annotated[
+        list[_Code],
+        BeforeValidator(
+            as_list, json_schema_input_type=_Code | Annotated[list[_Code], Field(min_length=1)]
+        ),
+    ] = Field(default=[0], min_length=1, description="Exit codes that count as success.")
+
+
+class InstalledTool(BaseModel):
+    """A tool that another package brings, by its name, with its options."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "minProperties": 1,
+            "maxProperties": 1,
+            "propertyNames": {"not": {"enum": ["function", "command"]}},
+        },
+    )
+    __pydantic_extra__: dict[str, dict[str, Any] | None]
+
+
+class LocalExecutor(Part):
+    """Processes on this machine."""
+
+    slots: int = Field(
+        default=0, ge=0, description="Attempts at a time; 0 is as many as there are processors."
+    )
+
+
+class Executors(BaseModel):
+    """An executor by its name, with its options."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"minProperties": 1, "maxProperties": 1}
+    )
+    __pydantic_extra__: dict[str, dict[str, Any] | None]
+
+    local: LocalExecutor | None = Field(default=None, description="Processes on this machine.")
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+class ExperimentFile(Part):
+    """An experiment definition of fieldlab."""
+
+    name: Name = Field(description="Name of the experiment: letters, digits, '_' and '-'.")
+    description: str = Field(default="", description="What it finds out, for people.")
+    project: Name = Field(default="", description="Name of the project it belongs to.")
+    experimenter: Name = Field(default="", description="Who runs it.")
+    funding: Name = Field(default="", description="Who pays: the name of a grant.")
+    # Which model a tool or executor follows depends on its name, so they are checked one step
+    # later, and the space by the domain: here they only need to be described.
+    tool: Annotated[
+        Mapping[str, Any],
+        BeforeValidator(_any, json_schema_input_type=FunctionTool | CommandTool | InstalledTool),
+    ] = Field(description="What each trial runs: one of function, command or an installed tool.")
+    executor: Annotated[Any, BeforeValidator(_any, json_schema_input_type=str | Executors)] = Field(
+        default="local", description="Where attempts run: local, or {local: {slots: 4}}."
+    )
+    retry: Annotated[
+        Retry,
+        BeforeValidator(full_retry, json_schema_input_type=Annotated[int, Field(ge=1)] | Retry),
+    ] = Field(default=Retry(), description="Trying again: a number of attempts, or a mapping.")
+    guard: Annotated[
+        Guard,
+        BeforeValidator(
+            full_guard,
+            json_schema_input_type=Annotated[int, Field(ge=0)] | Literal["off", False] | Guard,
+        ),
+    ] = Field(default=Guard(), description="Failures in a row that pause the campaign, or off.")
+    timeout: Duration = Field(
+        default=0.0, description='Longest time one attempt may take: 30, "5m"; 0 has no limit.'
+    )
+    space: Annotated[Mapping[str, Any], BeforeValidator(_any, json_schema_input_type=Space)] = (
+        Field(default={}, description="The parameter space; absent: one trial.")
+    )

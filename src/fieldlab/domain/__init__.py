@@ -1,0 +1,1 @@
+"""What things are: the standard library only, and no input or output."""

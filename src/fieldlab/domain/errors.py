@@ -1,0 +1,185 @@
+"""Every error that fieldlab raises on purpose.
+
+FieldlabError
+├── BadInput (ValueError)            what a user wrote can't be used; nothing was done
+│   ├── BadExpression                an `exclude` expression that can't be read
+│   ├── UnknownName (LookupError)    no campaign, project, … of that name
+│   ├── NoLab                        no lab has been made here yet
+│   └── BadResult                    what a trial returned can't be recorded
+├── IllegalTransition                the lifecycle doesn't allow this step
+├── Conflict                         somebody else changed it first (transient)
+├── StoreError (RuntimeError)        the database can't be used
+│   ├── StoreUnavailable             not reachable, or locked by another program (transient)
+│   ├── StoreFull (OSError)          no space left where the database lies
+│   ├── StoreReadOnly (OSError)      the database or its folder can't be written
+│   └── StoreTooNew                  the database is newer than this program
+├── ExecutionError (RuntimeError)    processes can't be started or kept
+└── MissingExtra (ImportError)       an optional part of fieldlab isn't installed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with an input: what, where, and what to do instead."""
+
+    what: str
+    #: path of the offending key, outermost first: ("space", "matrix", "rho")
+    key: tuple[str | int, ...] = ()
+    remedy: str = ""
+    file: str = ""
+    #: counted from 1; 0 when it isn't known
+    line: int = 0
+
+    def __str__(self) -> str:
+        place = self.file + (f":{self.line}" if self.line else "")
+        parts = [part for part in (place, render_key(self.key)) if part]
+        where = ": ".join(parts)
+        text = f"{where}: {self.what}" if where else self.what
+        return f"{text}. {self.remedy}" if self.remedy else text
+
+
+def render_key(key: tuple[str | int, ...]) -> str:
+    """Write a key path the way people read it: ``space.matrix[0].rho``."""
+    text = ""
+    for part in key:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """Name the candidate that ``word`` was probably meant to be, as a question, or nothing."""
+    close = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)
+    return f"Did you mean '{close[0]}'?" if close else ""
+
+
+class FieldlabError(Exception):
+    """Something went wrong that fieldlab knows how to explain."""
+
+    #: stable, for scripts: printed with ``--json``
+    code: ClassVar[str] = "error"
+    #: whether the same call may succeed if it is made again a little later
+    transient: ClassVar[bool] = False
+
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{what}. {remedy}" if remedy else what)
+
+
+class BadInput(FieldlabError, ValueError):
+    """What a user wrote can't be used; nothing was done."""
+
+    code = "bad-input"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        remedy: str = "",
+        key: tuple[str | int, ...] = (),
+        problems: tuple[Problem, ...] = (),
+    ) -> None:
+        super().__init__(what, remedy=remedy)
+        self.problems = problems or (Problem(what=what, remedy=remedy, key=key),)
+
+    @classmethod
+    def of(cls, problems: Iterable[Problem]) -> Self:
+        """Gather several problems into one error that prints each on a line."""
+        found = tuple(problems)
+        return cls("\n".join(str(problem) for problem in found), problems=found)
+
+
+class BadExpression(BadInput):
+    """An expression that can't be read or that names something unknown."""
+
+    code = "bad-expression"
+
+
+class UnknownName(BadInput, LookupError):
+    """Nothing has that name."""
+
+    code = "unknown-name"
+
+
+class NoLab(BadInput):
+    """No lab has been made here yet."""
+
+    code = "no-lab"
+
+
+class BadResult(BadInput):
+    """What a trial returned can't be recorded."""
+
+    code = "bad-result"
+
+
+class IllegalTransition(FieldlabError):
+    """The lifecycle doesn't allow this step."""
+
+    code = "illegal-transition"
+
+
+class Conflict(FieldlabError):
+    """Somebody else changed it first; read it again."""
+
+    code = "conflict"
+    transient = True
+
+
+class StoreError(FieldlabError, RuntimeError):
+    """The database can't be used."""
+
+    code = "store"
+
+
+class StoreUnavailable(StoreError):
+    """The database isn't reachable or is locked by another program."""
+
+    code = "store-unavailable"
+    transient = True
+
+
+class StoreFull(StoreError, OSError):
+    """No space is left where the database lies."""
+
+    code = "store-full"
+
+
+class StoreReadOnly(StoreError, OSError):
+    """The database or its folder can't be written."""
+
+    code = "store-read-only"
+
+
+class StoreTooNew(StoreError):
+    """The database was written by a newer fieldlab."""
+
+    code = "store-too-new"
+
+
+class ExecutionError(FieldlabError, RuntimeError):
+    """Processes can't be started or kept."""
+
+    code = "execution"
+
+
+class MissingExtra(FieldlabError, ImportError):
+    """An optional part of fieldlab isn't installed."""
+
+    code = "missing-extra"
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        super().__init__(
+            f"{needed_for} needs the '{extra}' extra, which isn't installed",
+            remedy=f"Install it with `pip install '.[{extra}]'` in fieldlab's checkout",
+        )

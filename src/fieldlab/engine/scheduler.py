@@ -1,0 +1,276 @@
+"""The engine: leases trials, keeps every slot busy, records, retries, and stops when it should."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+
+from fieldlab.domain.parameters import TrialSequence
+from fieldlab.domain.trials import CampaignState
+from fieldlab.engine.backlog import Backlog, Pace
+from fieldlab.engine.liveness import HEARTBEAT_S, dead_engines, this_engine
+from fieldlab.engine.sheet import StatusSheet
+from fieldlab.engine.store_thread import StoreThread
+from fieldlab.ports.executor import Batch, Executor, Outcomes
+from fieldlab.ports.store import Campaign, CampaignStore, Lease, Recording
+
+#: a trial that runs longer than this is recorded as running, s
+LONG_S = 1.0
+#: how often an engine without work looks again, s
+IDLE_S = 0.5
+#: ended attempts that may wait to be recorded before no further batch is begun
+MOST_UNRECORDED = 20_000
+
+Listener = Callable[[Campaign], None]
+
+
+class Engine:
+    """Runs one campaign in this process until there is nothing left to do, or it is told to stop.
+
+    Parameters
+    ----------
+    listener
+        Told the campaign as it stands after each commit.
+    on_trouble
+        Told, in words, about a database that can't be used at the moment.
+    """
+
+    def __init__(
+        self,
+        store: CampaignStore,
+        executor: Executor,
+        campaign: Campaign,
+        sequence: TrialSequence,
+        sheet: StatusSheet,
+        listener: Listener,
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._campaign = campaign
+        self._sequence = sequence
+        self._sheet = sheet
+        self._listener = listener
+        self._on_trouble = on_trouble
+        self._me = this_engine(executor.slots)
+        self._backlog = Backlog(sequence)
+        self._pace = Pace(campaign.definition.guard)
+        self._stored = StoreThread(on_trouble)
+        self._turn = asyncio.Lock()
+        self._ended: list[Outcomes] = []
+        self._unrecorded = 0
+        self._news = asyncio.Event()
+        self._batches: dict[asyncio.Task[None], Batch] = {}
+        #: batches that are over; their outcomes are recorded, or are among those that have ended
+        self._over: list[Batch] = []
+        self._failure: BaseException | None = None
+        self._draining = False
+        self._stopping = False
+
+    async def run(self) -> Campaign:
+        """Run until the campaign is finished, paused, cancelled, tripped, or this engine drained.
+
+        The executor has been started. Afterwards it is stopped, everything that ended is recorded,
+        and what this engine still held is free for the next one.
+        """
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await self._stored.call(lambda: self._store.enlist(self._campaign.id, self._me))
+            duties = (self._beat(), self._record_always(), self._work())
+            tasks += [asyncio.create_task(duty) for duty in duties]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await self._wind_up(tasks)
+        return self._campaign
+
+    async def _wind_up(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Leave nothing running, nothing unrecorded, nothing held."""
+        self._draining = self._stopping = True
+        try:
+            await self._executor.stop()
+        finally:
+            await self._hand_over(tasks)
+
+    async def _hand_over(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in (*tasks, *self._batches):
+            task.cancel()
+        await asyncio.gather(*tasks, *self._batches, return_exceptions=True)
+        try:
+            await self._record()
+            id_ = self._campaign.id
+            await self._stored.call(lambda: self._store.retire(id_, self._me.id))
+            self._campaign = await self._stored.call(lambda: self._store.campaign(id_))
+            await self._stored.call(self._sheet.sync_or_tell)
+        finally:
+            self._stored.close()
+
+    def drain(self) -> None:
+        """Let the running trials end, then stop. Safe to call from a signal handler of the loop."""
+        self._draining = True
+        self._executor.drain()
+        self._news.set()
+
+    def stop(self) -> None:
+        """Stop now: running trials are ended and will be tried again by the next engine."""
+        self.drain()
+        self._stopping = True
+
+    async def _work(self) -> None:
+        """Keep the slots busy until nothing is left or the engine is told to stop."""
+        while not self._stopping:
+            if self._failure is not None:
+                raise self._failure
+            if not self._draining:
+                await self._fill()
+            if not self._batches and self._ended:
+                await self._record()  # nothing more will come to share the commit
+            if not self._batches and not self._ended and await self._is_over():
+                return
+            self._news.clear()
+            # not wait_for, which in Python 3.11 may swallow a cancellation
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_S):
+                    await self._news.wait()
+
+    async def _fill(self) -> None:
+        """Begin batches until every slot has one, and maybe one more to go on with."""
+        slots = self._executor.slots
+        if self._pace.guard.trips(self._pace.failed_in_row):
+            await self._record()  # the store knows; if it trips, the engine drains
+            self._pace.failed_in_row = 0
+        while (
+            not self._draining
+            and len(self._batches) < self._pace.under_way(slots)
+            and self._unrecorded < MOST_UNRECORDED
+        ):
+            if not self._backlog and not await self._acquire():
+                return
+            batch = self._backlog.next_batch(self._pace.batch(slots), slots)
+            if batch is not None:
+                task = asyncio.create_task(self._run_batch(batch))
+                self._batches[task] = batch
+                task.add_done_callback(self._batch_over)
+
+    async def _run_batch(self, batch: Batch) -> None:
+        unrun = await self._executor.run(batch, self._deliver)
+        if unrun:
+            self._backlog.hand_back(batch, unrun)
+
+    def _batch_over(self, task: asyncio.Task[None]) -> None:
+        self._over.append(self._batches.pop(task))
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+        self._news.set()
+
+    def _deliver(self, outcomes: Outcomes) -> None:
+        self._pace.learn(outcomes)
+        self._ended.append(outcomes)
+        self._unrecorded += len(outcomes.records)
+        self._news.set()
+
+    async def _acquire(self) -> bool:
+        """Get work from the store; False when there is none at the moment."""
+        slots = self._executor.slots
+        positions = self._pace.lease(slots)
+        retries = self._pace.retries(slots, len(self._batches))
+        async with self._turn:
+            work = await self._stored.call(
+                lambda: self._store.acquire(self._campaign.id, self._me.id, positions, retries)
+            )
+            self._backlog.add_retries(work.retries)
+            if work.leases:
+                await self._stored.call(lambda: self._take_in(work.leases))
+        return bool(self._backlog)
+
+    def _take_in(self, leases: Sequence[Lease]) -> None:
+        """Take leases into the backlog, without the trials that earlier campaigns have run."""
+
+        def known(prints: Collection[str]) -> set[str]:
+            return self._store.known(self._campaign.experiment_id, prints)
+
+        for lease in leases:
+            self._backlog.add_lease(lease, known if self._campaign.shares_trials else None)
+
+    async def _is_over(self) -> bool:
+        """With nothing under way: whether this engine has nothing more to do."""
+        if self._draining:
+            return True
+        async with self._turn:
+            if self._backlog.has_leases:
+                return False
+            if await self._stored.call(lambda: self._store.finish(self._campaign.id)):
+                return True
+        state = (await self._stored.call(lambda: self._store.campaign(self._campaign.id))).state
+        return state is not CampaignState.RUNNING
+
+    async def _record_always(self) -> None:
+        while True:
+            if self._ended or self._backlog.has_used_up:
+                await self._record()
+            await asyncio.sleep(self._pace.linger())
+
+    async def _record(self) -> None:
+        """Commit what has ended by now, and follow with the spreadsheet."""
+        async with self._turn:
+            ended, self._ended = self._ended, []
+            over, self._over = self._over, []
+            recording = self._backlog.recording(ended)
+            if recording:
+                await self._commit(recording)
+            for batch in over:
+                self._backlog.forget(batch)
+        if not recording:
+            return
+        self._listener(self._campaign)
+        self._news.set()
+        if self._campaign.state is not CampaignState.RUNNING:
+            self._obey(self._campaign.state)
+
+    async def _commit(self, recording: Recording) -> None:
+        self._campaign = await self._stored.call(
+            lambda: self._store.record(self._campaign.id, self._me.id, recording)
+        )
+        self._backlog.recorded(recording)
+        self._unrecorded -= sum(len(each.records) for each in recording.outcomes)
+        await self._stored.call(self._sheet.follow)
+
+    async def _beat(self) -> None:
+        """Say that this engine lives, take over from dead ones, record long trials as running."""
+        id_ = self._campaign.id
+        while True:
+            async with self._turn:
+                state = await self._stored.call(lambda: self._store.heartbeat(id_, self._me.id))
+                await self._stored.call(self._take_over)
+                await self._begin_long()
+                await self._stored.call(self._sheet.follow)
+            if state is not CampaignState.RUNNING:
+                self._obey(state)
+            self._listener(self._campaign)
+            await asyncio.sleep(HEARTBEAT_S / 2)
+
+    def _take_over(self) -> None:
+        """Free what dead engines of the campaign held."""
+        dead = dead_engines(self._store.live_engines(self._campaign.id))
+        if dead:
+            self._store.recover(self._campaign.id, dead)
+
+    async def _begin_long(self) -> None:
+        """Record the trials as running that have run for a while."""
+        rows = self._backlog.unrecorded(self._executor.running(), LONG_S)
+        if not rows:
+            return
+        begun = await self._stored.call(
+            lambda: self._store.begin(self._campaign.id, self._me.id, rows)
+        )
+        self._backlog.begun |= begun
+
+    def _obey(self, state: CampaignState) -> None:
+        """Do what a changed state of the campaign asks for."""
+        if state is CampaignState.CANCELLED:
+            self.stop()
+        else:
+            self.drain()
+        self._news.set()

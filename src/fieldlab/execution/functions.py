@@ -1,0 +1,149 @@
+"""The function tool: a Python callable that takes the parameters as keywords."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fieldlab.domain.errors import BadInput, nearest
+from fieldlab.domain.marks import MARK
+
+_KEY = ("tool", "function")
+
+
+def load_function(call: str, folder: str) -> Callable[..., object]:
+    """Import the callable that a definition names.
+
+    Parameters
+    ----------
+    call
+        ``package.module:callable``, ``file.py:callable``, or ``file.py`` for the one function in it
+        that is decorated with ``@fieldlab.tool``.
+    folder
+        Where files are looked up, and the first place where modules are.
+
+    Raises
+    ------
+    BadInput
+        There is no such module, file or callable, or importing it fails.
+    """
+    module_name, _, attribute = call.partition(":")
+    for place in (str(Path.cwd()), folder):
+        if place not in sys.path:
+            sys.path.insert(0, place)
+    module = _load_module(module_name, folder, call)
+    if not attribute:
+        return _decorated(module, call)
+    target: Any = module
+    for part in attribute.split("."):
+        if not hasattr(target, part):
+            names = [name for name in dir(target) if callable(getattr(target, name))]
+            raise BadInput(
+                f"'{module_name}' has no '{part}'",
+                remedy=nearest(part, names) or "Name a function that it defines",
+                key=_KEY,
+            )
+        target = getattr(target, part)
+    if not callable(target):
+        raise BadInput(f"'{call}' is not callable", remedy="Name a function", key=_KEY)
+    function: Callable[..., object] = target
+    return function
+
+
+def _load_module(name: str, folder: str, call: str) -> ModuleType:
+    try:
+        if not name.endswith(".py"):
+            return importlib.import_module(name)
+        path = Path(folder, name)
+        if not path.is_file():
+            near = nearest(path.name, [each.name for each in path.parent.glob("*.py")])
+            raise BadInput(f"There is no file {path}", remedy=near, key=_KEY)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if spec is None or spec.loader is None:
+            raise BadInput(f"{path} can't be imported", key=_KEY)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module  # so that what it defines can be pickled
+        spec.loader.exec_module(module)
+        return module
+    except BadInput:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        missing = isinstance(error, ModuleNotFoundError)
+        raise BadInput(
+            f"Importing '{call}' failed: {type(error).__name__}: {error}",
+            remedy="Install what is missing, or name the file: `file.py:callable`"
+            if missing
+            else "Mend the module; `python -c 'import …'` shows the whole traceback",
+            key=_KEY,
+        ) from error
+
+
+def _decorated(module: ModuleType, call: str) -> Callable[..., object]:
+    marked: list[Callable[..., object]] = [
+        value
+        for value in vars(module).values()
+        if callable(value) and getattr(value, MARK, False) and value.__module__ == module.__name__
+    ]
+    if len(marked) == 1:
+        return marked[0]
+    found = "no function" if not marked else f"{len(marked)} functions"
+    raise BadInput(
+        f"'{call}' has {found} with the decorator @fieldlab.tool",
+        remedy=f"Name one: `{call}:callable`",
+        key=_KEY,
+    )
+
+
+def check_signature(function: Callable[..., object], parameters: Sequence[str]) -> bool:
+    """Check that the parameters fit the function; say whether it also wants the repeat.
+
+    Returns
+    -------
+    bool
+        The function has a parameter ``repeat`` and gets the number of the repeat, from 1.
+
+    Raises
+    ------
+    BadInput
+        The signature lacks a parameter, or demands one that the space doesn't have.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return False  # some built-in functions don't tell
+    accepted = signature.parameters
+    open_ended = any(each.kind is each.VAR_KEYWORD for each in accepted.values())
+    named = {
+        name
+        for name, each in accepted.items()
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    }
+    label = getattr(function, "__qualname__", repr(function))
+    for name in parameters:
+        if name not in named and not open_ended:
+            raise BadInput(
+                f"{label}{signature} doesn't take the parameter '{name}' of the space",
+                remedy=nearest(name, named - set(parameters)) or f"Add '{name}' to its signature",
+                key=("space", name),
+            )
+    needed = {
+        name
+        for name, each in accepted.items()
+        if each.default is each.empty and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+    }
+    missing = sorted(needed - set(parameters) - {"repeat"})
+    if missing:
+        raise BadInput(
+            f"{label}{signature} needs {', '.join(missing)}, which the space doesn't have",
+            remedy="Add an axis of that name, or give the parameter a default",
+            key=_KEY,
+        )
+    return "repeat" in named and "repeat" not in parameters

@@ -1,0 +1,130 @@
+"""Many rows at once, at the driver's speed.
+
+SQLAlchemy writes the statement, for either database, and converts the values; the rows go to the
+driver's ``executemany`` as tuples. That is several times as fast as rows as dictionaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+from fieldlab.store.tables import UtcTimestamp
+
+#: values in one IN (…) list
+IN_LIMIT = 500
+
+Converter = Callable[[Any], Any]
+
+
+@lru_cache
+def _positional(name: str) -> Dialect:
+    """Give a dialect that writes values as ``?`` or ``%s``, in the order of the tuple."""
+    # only the one in use is imported: reading commands answer sooner
+    if name == "sqlite":
+        from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+        return SQLiteDialect_pysqlite(paramstyle="qmark")
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+    return PGDialect_psycopg(paramstyle="format")  # type: ignore[no-untyped-call]
+
+
+def insert_rows(
+    connection: sa.Connection,
+    table: sa.Table,
+    columns: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    ignore_existing: bool = False,
+) -> int:
+    """Insert tuples, their values in the order of ``columns``.
+
+    Returns
+    -------
+    int
+        Rows inserted: fewer than given when some existed and ``ignore_existing`` is set.
+    """
+    if not rows:
+        return 0
+    statement = _insert(connection.dialect.name, table, ignore_existing=ignore_existing)
+    statement = statement.values({name: sa.bindparam(f"p{i}") for i, name in enumerate(columns)})
+    return _execute_many(connection, statement, [table.c[name] for name in columns], rows)
+
+
+def _insert(dialect: str, table: sa.Table, *, ignore_existing: bool) -> sa.Insert:
+    if not ignore_existing:
+        return sa.insert(table)
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def update_rows(
+    connection: sa.Connection,
+    table: sa.Table,
+    match: Sequence[str],
+    columns: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+) -> int:
+    """Update one row per tuple: first the values to match, then the values to set.
+
+    Returns
+    -------
+    int
+        Rows that matched.
+    """
+    if not rows:
+        return 0
+    # bound by place, as a column (the state) may be matched and set
+    statement = (
+        sa.update(table)
+        .where(*(table.c[name] == sa.bindparam(f"p{i}") for i, name in enumerate(match)))
+        .values({name: sa.bindparam(f"p{i}") for i, name in enumerate(columns, len(match))})
+    )
+    return _execute_many(connection, statement, [table.c[n] for n in (*match, *columns)], rows)
+
+
+def _execute_many(
+    connection: sa.Connection,
+    statement: sa.UpdateBase,
+    columns: Sequence[sa.Column[Any]],
+    rows: Sequence[tuple[Any, ...]],
+) -> int:
+    dialect = _positional(connection.dialect.name)
+    compiled = statement.compile(dialect=dialect)
+    order = [int(name[1:]) for name in compiled.positiontup or ()]
+    converters = [_converter(columns[i], dialect) for i in order]
+    if any(converters) or order != list(range(len(columns))):
+        # by column, not by row: only the few columns that need it cost anything
+        given = list(zip(*rows, strict=True))
+        rows = list(
+            zip(
+                *(
+                    given[i] if convert is None else map(convert, given[i])
+                    for i, convert in zip(order, converters, strict=True)
+                ),
+                strict=True,
+            )
+        )
+    return connection.exec_driver_sql(str(compiled), list(rows)).rowcount
+
+
+def _converter(column: sa.Column[Any], dialect: Dialect) -> Converter | None:
+    if isinstance(column.type, UtcTimestamp):
+        return column.type.bulk_converter(dialect)
+    processor: Converter | None = column.type.dialect_impl(dialect).bind_processor(dialect)
+    return processor
+
+
+def chunks(values: Sequence[Any], size: int = IN_LIMIT) -> Sequence[Sequence[Any]]:
+    """Cut a sequence into pieces that fit into an IN (…) list."""
+    return [values[i : i + size] for i in range(0, len(values), size)]
