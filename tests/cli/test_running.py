@@ -272,6 +272,15 @@ def test_after_a_kill_status_says_interrupted_and_resume_completes(folder: Path)
     assert attempts_per_trial(folder) == [1, 1, 1, 1]
 
 
+def test_right_after_a_kill_the_doctor_finds_nothing_left_over(folder: Path) -> None:
+    process = start_waiting(folder)
+    os.kill(process.pid, signal.SIGKILL)
+    result = invoke("doctor", "--json")
+    finish(process)
+    workers = next(each for each in document(result) if each["check"] == "workers")
+    assert workers["health"] == "ok", workers
+
+
 def test_a_cancelled_campaign_is_taken_up_again_only_by_retry(folder: Path) -> None:
     process = start_waiting(folder)
     os.kill(process.pid, signal.SIGKILL)

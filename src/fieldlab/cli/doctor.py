@@ -27,6 +27,8 @@ _EXTRAS = {
     "postgres": ("psycopg", "a PostgreSQL database"),
     "sampling": ("scipy", "low-discrepancy samples (method: sobol)"),
 }
+#: a keeper without its engine ends within this time, s
+_KEEPER_ENDS_S = 5.0
 #: a clock before this is wrong, Unix time of 2025-01-01 in s
 _LONG_AGO = 1_735_689_600
 
@@ -163,16 +165,22 @@ def _extras() -> Iterator[Finding]:
 
 
 def _workers() -> Finding:
-    """Look for worker processes whose engine is gone. There are none, whatever happened."""
+    """Look for worker processes whose engine is gone. There are none, whatever happened.
+
+    A keeper whose engine was killed a moment ago is just ending its workers, so it is waited for.
+    """
     import psutil
 
-    stray = []
-    for process in psutil.process_iter(["pid", "ppid", "cmdline"]):
-        words = process.info["cmdline"] or []
-        if "fieldlab.execution.keeper" in words and process.info["ppid"] == 1:
-            stray.append(process.info["pid"])
+    orphans = [
+        process
+        for process in psutil.process_iter(["ppid", "cmdline"])
+        if "fieldlab.execution.keeper" in (process.info["cmdline"] or [])
+        and process.info["ppid"] == 1
+    ]
+    _, stray = psutil.wait_procs(orphans, timeout=_KEEPER_ENDS_S)
     if stray:
-        said = f"without an engine: process {', '.join(map(str, stray))}; end them with `kill`"
+        numbers = ", ".join(str(process.pid) for process in stray)
+        said = f"without an engine: process {numbers}; end them with `kill`"
         return Finding("workers", Health.WRONG, said)
     return Finding("workers", Health.OK, "none without an engine")
 
