@@ -16,10 +16,11 @@ from fieldlab.cli.main import app
 from fieldlab.definitions import schema
 from fieldlab.domain import errors
 from fieldlab.domain.lifecycle import Lifecycle
+from fieldlab.domain.messages import DELIVERY
 from fieldlab.domain.trials import ATTEMPT, CAMPAIGN, TRIAL
 from fieldlab.engine.sheet import COLUMNS
+from fieldlab.store.bus_tables import metadata
 from fieldlab.store.results import FIXED
-from fieldlab.store.tables import metadata
 from tests.docs.pages import section, table_rows, text_of
 
 #: section of the page → what it describes in the schema
@@ -133,7 +134,9 @@ def test_json_is_everywhere_but_where_the_page_says() -> None:
 # --- lifecycles --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lifecycle", [CAMPAIGN, TRIAL, ATTEMPT], ids=lambda each: each.entity)
+@pytest.mark.parametrize(
+    "lifecycle", [CAMPAIGN, TRIAL, ATTEMPT, DELIVERY], ids=lambda each: each.entity
+)
 def test_lifecycles_are_as_declared(lifecycle: Lifecycle) -> None:
     part = section(text_of("reference/lifecycles.md"), lifecycle.entity.capitalize())
     assert f"```mermaid\n{lifecycle.to_mermaid()}```" in part

@@ -16,7 +16,7 @@ from fieldlab.domain.policies import FailureGuard, RetryPolicy
 from fieldlab.domain.trials import CampaignState, FailureClass, TrialState
 from fieldlab.ports.executor import AttemptRecord, Outcomes, Running, Shape
 from fieldlab.ports.store import Campaign, Engine, Lease, Recording, Work
-from fieldlab.store import tables
+from fieldlab.store import bus_tables, tables
 from fieldlab.store.sql_store import SqlStore
 
 #: types of result values, as an executor names them
@@ -297,6 +297,6 @@ def results_of(store: SqlStore, campaign: Campaign) -> list[dict[str, Any]]:
 
 def topics(store: SqlStore) -> list[str]:
     """Read which messages have been sent, the oldest first."""
-    messages = tables.messages
+    messages = bus_tables.messages
     query = sa.select(messages.c.topic).order_by(messages.c.created_at, messages.c.id)
     return [row["topic"] for row in read(store, query)]

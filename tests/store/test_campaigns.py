@@ -14,7 +14,7 @@ from fieldlab.domain.lifecycle import Lifecycle
 from fieldlab.domain.policies import RetryPolicy
 from fieldlab.domain.trials import ATTEMPT, CAMPAIGN, TRIAL, CampaignState, TrialState
 from fieldlab.ports.store import Campaign
-from fieldlab.store import tables
+from fieldlab.store import bus_tables, tables
 from fieldlab.store.sql_store import SqlStore
 from fieldlab.store.transitions import CAMPAIGNS, Cause, advance
 from tests.store import books
@@ -174,7 +174,7 @@ def test_people_are_told_where_a_campaign_stops_and_of_nothing_else(store: SqlSt
         "campaign.cancelled",
     ]
     [body] = [
-        row["body"] for row in read(store, sa.select(tables.messages)) if "enough" in str(row)
+        row["body"] for row in read(store, sa.select(bus_tables.messages)) if "enough" in str(row)
     ]
     assert body == {
         "entity": "campaign",
@@ -335,7 +335,7 @@ def test_the_database_itself_keeps_undeclared_states_out(
 
 def test_a_transaction_that_fails_leaves_no_trace(store: SqlStore) -> None:
     campaign = running(store)
-    before = [read(store, sa.select(table)) for table in (tables.events, tables.messages)]
+    before = [read(store, sa.select(table)) for table in (tables.events, bus_tables.messages)]
 
     def finish_and_fail() -> None:
         with store.database.begin() as connection:
@@ -351,7 +351,9 @@ def test_a_transaction_that_fails_leaves_no_trace(store: SqlStore) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         finish_and_fail()
-    assert [read(store, sa.select(table)) for table in (tables.events, tables.messages)] == before
+    assert [
+        read(store, sa.select(table)) for table in (tables.events, bus_tables.messages)
+    ] == before
     assert store.campaign(campaign.id).state is CampaignState.RUNNING
 
 

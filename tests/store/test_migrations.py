@@ -16,8 +16,10 @@ from alembic.script import ScriptDirectory
 
 import fieldlab.store.migrations
 from fieldlab.domain.errors import NoLab, StoreError, StoreTooNew
+from fieldlab.store.bus_tables import metadata
 from fieldlab.store.database import Database
-from fieldlab.store.tables import SCHEMA_VERSION, metadata
+from fieldlab.store.migrations import migrate
+from fieldlab.store.tables import SCHEMA_VERSION
 from tests.databases import upgrade
 
 
@@ -53,7 +55,7 @@ def test_checks_are_the_same_as_the_code_describes(empty_database_url: str) -> N
     assert {(table, str(name)) for table, name in found} == {
         (table, str(name)) for table, name in described
     }
-    assert len(found) == 3
+    assert len(found) == 4
 
 
 def test_partial_indexes_are_the_ones_that_the_code_describes(empty_database_url: str) -> None:
@@ -75,7 +77,8 @@ def test_partial_indexes_are_the_ones_that_the_code_describes(empty_database_url
         for each in table.indexes
         if "where" in each.info
     }
-    assert found == described == {"ix_trials_unfinished", "ix_attempts_running"}
+    assert found == described
+    assert len(found) == 6
 
 
 def test_the_newest_migration_is_the_version_that_the_code_names() -> None:
@@ -109,6 +112,25 @@ def test_several_processes_may_make_the_tables_at_once(empty_database_url: str) 
         assert process.returncode == 0, told
     database = Database(empty_database_url)
     database.require_current()
+    database.close()
+
+
+def test_an_upgrade_keeps_what_the_older_version_recorded(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    with database.begin() as connection:
+        migrate(connection, "0001")
+        connection.execute(
+            sa.text(
+                "INSERT INTO messages (id, topic, body, created_at)"
+                " VALUES ('m1', 'campaign.finished', '{}', '2026-01-31 10:00:00')"
+            )
+        )
+    assert database.version() == "0001"
+    database.upgrade()
+    database.require_current()
+    with database.read() as connection:
+        kept = connection.execute(sa.text("SELECT id, topic, groups FROM messages")).one()
+    assert tuple(kept) == ("m1", "campaign.finished", 0)
     database.close()
 
 

@@ -29,8 +29,9 @@ class Lifecycle:
     """Declared states and the allowed steps between them.
 
     ``transitions`` maps (from, to) to the roles that may take that step. ``publishes`` maps a state
-    to the topic of the message that entering it sends. ``journaled`` says whether steps are written
-    to the journal of events; it is off only where the rows themselves are the history.
+    to the topic of the message that entering it sends. ``journaled`` says whether the
+    engine's steps are written to the journal of events, as people's always are; it is off only
+    where the rows themselves are the history.
     """
 
     entity: str

@@ -13,7 +13,7 @@ from fieldlab.ports.executor import Running
 from fieldlab.ports.store import Campaign, EndedAttempt, Engine, EngineSign, Recording, Work
 from fieldlab.store import campaigns, experiments, leasing, recording, recovery, tables
 from fieldlab.store.bulk import chunks, insert_rows
-from fieldlab.store.database import Database
+from fieldlab.store.database import Database, clock
 from fieldlab.store.results import ResultsTable, stream
 from fieldlab.store.transitions import CAMPAIGNS, Cause, advance
 
@@ -243,13 +243,6 @@ class SqlStore:
             )
             for rows in stream(connection, query):
                 yield from map(EndedAttempt._make, rows)
-
-
-def clock(connection: sa.Connection) -> float:
-    """Tell the time by the clock that all engines of the lab share, Unix time in s."""
-    if connection.dialect.name == "sqlite":
-        return time.time()
-    return float(connection.scalar(sa.text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
 
 
 def results_of(connection: sa.Connection, campaign: Campaign) -> ResultsTable:

@@ -16,7 +16,7 @@ from fieldlab.domain import trials as lifecycles
 from fieldlab.domain.lifecycle import Lifecycle
 
 #: the newest migration; a database that says something newer is refused
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 metadata = sa.MetaData(
     naming_convention={
@@ -92,7 +92,7 @@ def utc_text(column: sa.Column[datetime], dialect: Dialect) -> sa.ColumnElement[
     return sa.func.to_char(sa.func.timezone("UTC", column), "YYYY-MM-DD HH24:MI:SS.US")
 
 
-def _state(lifecycle: Lifecycle) -> tuple[sa.Column[str], sa.CheckConstraint]:
+def state_column(lifecycle: Lifecycle) -> tuple[sa.Column[str], sa.CheckConstraint]:
     """Make the state column of a lifecycle and the CHECK that keeps it to the declared states."""
     states = ", ".join(f"'{state}'" for state in lifecycle.states)
     return (
@@ -101,7 +101,7 @@ def _state(lifecycle: Lifecycle) -> tuple[sa.Column[str], sa.CheckConstraint]:
     )
 
 
-def _partial(name: str, *columns: str, where: str) -> sa.Index:
+def partial_index(name: str, *columns: str, where: str) -> sa.Index:
     """Describe an index of some rows only; the migration that makes it has the condition.
 
     SQLAlchemy's own words for it would import what it knows of both databases into every process.
@@ -194,7 +194,7 @@ campaigns = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("experiment_id", sa.ForeignKey("experiments.id"), nullable=False),
     sa.Column("number", sa.Integer, nullable=False),
-    *_state(lifecycles.CAMPAIGN),
+    *state_column(lifecycles.CAMPAIGN),
     sa.Column("definition", sa.JSON, nullable=False),
     sa.Column("definition_digest", sa.String(20), nullable=False),
     # positions of the sequence: taken so far; in all (NULL: no end); trials wanted at most
@@ -226,7 +226,7 @@ trials = sa.Table(
     sa.Column("fingerprint", sa.String(20), nullable=False),
     # canonical JSON of the point
     sa.Column("parameters", sa.Text, nullable=False),
-    *_state(lifecycles.TRIAL),
+    *state_column(lifecycles.TRIAL),
     # attempts begun; those that failed by their own fault; those that the infrastructure failed
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("used", sa.Integer, nullable=False),
@@ -235,7 +235,7 @@ trials = sa.Table(
     sa.UniqueConstraint("experiment_id", "fingerprint"),
     sa.Index("ix_trials_campaign_id_position", "campaign_id", "position"),
     # nearly every trial succeeds: the index holds those that somebody will look for
-    _partial("ix_trials_unfinished", "campaign_id", "state", where="state <> 'succeeded'"),
+    partial_index("ix_trials_unfinished", "campaign_id", "state", where="state <> 'succeeded'"),
 )
 
 attempts = sa.Table(
@@ -246,7 +246,7 @@ attempts = sa.Table(
     sa.Column("campaign_id", sa.ForeignKey("campaigns.id"), nullable=False),
     # 1, 2, 3 … in the order in which the campaign's attempts ended; NULL while it runs
     sa.Column("sequence", BigInteger),
-    *_state(lifecycles.ATTEMPT),
+    *state_column(lifecycles.ATTEMPT),
     sa.Column("status", sa.Text),
     sa.Column("failure", sa.String(16)),
     sa.Column("started_at", UtcTimestamp, nullable=False),
@@ -257,7 +257,7 @@ attempts = sa.Table(
     sa.Column("ssh_checks", sa.Integer, nullable=False, server_default="0"),
     sa.Column("error", sa.Text),
     sa.Index("ix_attempts_campaign_id_sequence", "campaign_id", "sequence", unique=True),
-    _partial("ix_attempts_running", "campaign_id", "engine_id", where="state = 'running'"),
+    partial_index("ix_attempts_running", "campaign_id", "engine_id", where="state = 'running'"),
     sqlite_with_rowid=False,
 )
 
@@ -276,13 +276,25 @@ events = sa.Table(
     sa.Index("ix_events_entity_entity_id", "entity", "entity_id"),
 )
 
-messages = sa.Table(
-    "messages",
+provenances = sa.Table(
+    "provenances",
     metadata,
-    sa.Column("id", sa.String(36), primary_key=True),
-    sa.Column("topic", sa.Text, nullable=False),
-    sa.Column("body", sa.JSON, nullable=False),
-    sa.Column("created_at", UtcTimestamp, nullable=False),
+    sa.Column("id", sa.Integer, primary_key=True),
+    # of all that follows: equal ones share a row
+    sa.Column("digest", sa.String(20), nullable=False, unique=True),
+    sa.Column("repository", sa.Text),
+    sa.Column("commit", sa.String(64)),
+    sa.Column("branch", sa.Text),
+    # NULL: not in a repository
+    sa.Column("dirty", sa.Boolean),
+    # what `git diff` says against the commit, when it may be kept
+    sa.Column("patch", sa.Text),
+    sa.Column("lock_file", sa.Text),
+    sa.Column("lock_sha256", sa.String(64)),
+    sa.Column("interpreter", sa.Text, nullable=False),
+    sa.Column("platform", sa.Text, nullable=False),
+    # name → version
+    sa.Column("packages", sa.JSON, nullable=False),
 )
 
 engines = sa.Table(
@@ -294,6 +306,11 @@ engines = sa.Table(
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("process_started", sa.Float(53), nullable=False),
     sa.Column("slots", sa.Integer, nullable=False),
+    # the person, the words and the folder that started it
+    sa.Column("user", sa.Text),
+    sa.Column("command_line", sa.JSON),
+    sa.Column("directory", sa.Text),
+    sa.Column("provenance_id", sa.ForeignKey("provenances.id")),
     sa.Column("started_at", UtcTimestamp, nullable=False),
     sa.Column("heartbeat_at", UtcTimestamp, nullable=False),
     sa.Column("ended_at", UtcTimestamp),

@@ -15,11 +15,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from fieldlab.domain.errors import Conflict
-from fieldlab.domain.ids import uuid7
 from fieldlab.domain.lifecycle import Lifecycle, Role
+from fieldlab.domain.messages import DELIVERY, Envelope
 from fieldlab.domain.trials import ATTEMPT, CAMPAIGN, TRIAL
-from fieldlab.store import tables
+from fieldlab.store import bus_tables, tables
 from fieldlab.store.bulk import insert_rows, update_rows
+from fieldlab.store.posting import post
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +31,16 @@ class Entity:
     table: sa.Table
     #: the primary key; its first column is the entity's id in the journal
     key: tuple[str, ...] = ("id",)
+    #: in its initial state it has no row: the first step inserts it
+    rowless: bool = False
 
 
-TRIALS = Entity(lifecycle=TRIAL, table=tables.trials)
-ATTEMPTS = Entity(lifecycle=ATTEMPT, table=tables.attempts, key=("trial_id", "number"))
+TRIALS = Entity(lifecycle=TRIAL, table=tables.trials, rowless=True)
+ATTEMPTS = Entity(
+    lifecycle=ATTEMPT, table=tables.attempts, key=("trial_id", "number"), rowless=True
+)
 CAMPAIGNS = Entity(lifecycle=CAMPAIGN, table=tables.campaigns)
+DELIVERIES = Entity(lifecycle=DELIVERY, table=bus_tables.deliveries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +122,11 @@ def advance_all(
         return []
     lifecycle = entity.lifecycle
     lifecycle.check(f"{lifecycle.entity.capitalize()} {rows[0][0]}", expected, target, cause.role)
-    if expected == lifecycle.initial and entity is not CAMPAIGNS:
+    if expected == lifecycle.initial and entity.rowless:
         won = _born(connection, entity, target, columns, rows)
     else:
         won = _moved(connection, entity, expected, target, columns, rows, match)
-    if lifecycle.journaled and won:
+    if won and (lifecycle.journaled or cause.role is not Role.ENGINE):
         _journal(connection, lifecycle, expected, target, cause, [row[0] for row in won])
     topic = lifecycle.publishes.get(target)
     if topic:
@@ -214,6 +220,4 @@ def _publish(
         "by": cause.actor,
         "reason": cause.reason,
     }
-    connection.execute(
-        sa.insert(tables.messages).values(id=uuid7(), topic=topic, body=body, created_at=cause.at)
-    )
+    post(connection, [Envelope(topic=topic, body=body, sender=cause.actor, sent_at=cause.at)])

@@ -9,9 +9,9 @@ from alembic import command
 from alembic.config import Config
 
 
-def migrate(connection: sa.Connection) -> None:
-    """Apply the migrations that are missing, in the open transaction."""
+def migrate(connection: sa.Connection, version: str = "head") -> None:
+    """Apply the migrations that are missing up to a version, in the open transaction."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, version)

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from fieldlab.store import bus_tables  # noqa: F401 - it adds its tables to the metadata
 from fieldlab.store.tables import metadata
 
 context.configure(
