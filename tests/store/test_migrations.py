@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 
 import fieldlab.store.migrations
 from fieldlab.domain.errors import NoLab, StoreError, StoreTooNew
-from fieldlab.store.bus_tables import metadata
+from fieldlab.store.bus_tables import messages
 from fieldlab.store.database import Database
 from fieldlab.store.migrations import migrate
 from fieldlab.store.tables import SCHEMA_VERSION
@@ -30,7 +30,7 @@ def test_migrations_make_exactly_the_tables_that_the_code_describes(
     database = Database(empty_database_url)
     with database.begin() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, metadata) == []
+        assert compare_metadata(context, messages.metadata) == []
     database.close()
 
 
@@ -42,13 +42,13 @@ def test_checks_are_the_same_as_the_code_describes(empty_database_url: str) -> N
         inspector = sa.inspect(connection)
         found = {
             (table, check["name"])
-            for table in metadata.tables
+            for table in messages.metadata.tables
             for check in inspector.get_check_constraints(table)
         }
     database.close()
     described = {
         (table.name, constraint.name)
-        for table in metadata.tables.values()
+        for table in messages.metadata.tables.values()
         for constraint in table.constraints
         if isinstance(constraint, sa.CheckConstraint)
     }
@@ -66,14 +66,14 @@ def test_partial_indexes_are_the_ones_that_the_code_describes(empty_database_url
         inspector = sa.inspect(connection)
         found = {
             each["name"]
-            for table in metadata.tables
+            for table in messages.metadata.tables
             for each in inspector.get_indexes(table)
             if any(option.endswith("_where") for option in each.get("dialect_options", {}))
         }
     database.close()
     described = {
         each.name
-        for table in metadata.tables.values()
+        for table in messages.metadata.tables.values()
         for each in table.indexes
         if "where" in each.info
     }
