@@ -132,7 +132,9 @@ def test_json_is_everywhere_but_where_the_page_says() -> None:
 # --- lifecycles --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize
+@pytest.mark.parametrize(
+    "lifecycle", [CAMPAIGN, TRIAL, ATTEMPT, DELIVERY], ids=lambda each: each.entity
+)
 def test_lifecycles_are_as_declared(lifecycle: Lifecycle) -> None:
     part = section(text_of("reference/lifecycles.md"), lifecycle.entity.capitalize())
     assert f"```mermaid\n{lifecycle.to_mermaid()}```" in part
