@@ -16,6 +16,8 @@ from fieldlab.cli.main import app
 from fieldlab.definitions import schema
 from fieldlab.domain import errors
 from fieldlab.domain.lifecycle import Lifecycle
+from fieldlab.domain.messages import DELIVERY
+from fieldlab.domain.trials import ATTEMPT, CAMPAIGN, TRIAL
 from fieldlab.engine.sheet import COLUMNS
 from fieldlab.store.bus_tables import messages
 from fieldlab.store.results import FIXED
