@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,7 +25,7 @@ from fieldlab.domain.messages import (
     check_topic,
     encode_body,
 )
-from fieldlab.ports.bus import Calls, MessageStore
+from fieldlab.ports.bus import Calls, MessageStore, News
 
 #: one wait for news is at most so long, s; only for the thread to see that it is to end
 LISTEN_S = 1.0
@@ -56,7 +57,7 @@ class MessageBus:
         self._answers: dict[str, asyncio.Future[Envelope]] = {}
         self._inbox: asyncio.Task[Subscription] | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._news = messages.listen()
+        self._news: News | None = None
         self._listener: threading.Thread | None = None
         self._closing = threading.Event()
 
@@ -82,9 +83,10 @@ class MessageBus:
             await asyncio.wait([self._posting])
         for answer in self._answers.values():
             answer.cancel()
-        if self._listener is not None:
+        if self._news is not None:
             self._closing.set()
             await asyncio.to_thread(self._news.close)
+        if self._listener is not None:
             await asyncio.to_thread(self._listener.join)
 
     # --- sending ------------------------------------------------------------------------------
@@ -253,23 +255,22 @@ class MessageBus:
 
     def _listen(self) -> None:
         """Start the thread that waits for news of the store, once."""
-        if self._listener is None:
-            loop = asyncio.get_running_loop()
+        if self._news is None:
+            self._news = self._messages.listen()
+            soon = asyncio.get_running_loop().call_soon_threadsafe
             self._listener = threading.Thread(
                 target=self._wait_for_news,
-                args=(loop.call_soon_threadsafe,),
+                args=(self._news, soon),
                 name="fieldlab-bus",
                 daemon=True,
             )
             self._listener.start()
 
-    def _wait_for_news(self, soon: Callable[[Callable[[], None]], object]) -> None:
-        while not self._closing.is_set():
-            if self._news.wait(LISTEN_S) and not self._closing.is_set():
-                try:
+    def _wait_for_news(self, news: News, soon: Callable[[Callable[[], None]], object]) -> None:
+        with suppress(RuntimeError):  # the loop has ended without closing the bus
+            while not self._closing.is_set():
+                if news.wait(LISTEN_S):
                     soon(self._tell)
-                except RuntimeError:  # the loop has ended without closing the bus
-                    return
 
     def _tell(self) -> None:
         for each in self._subscriptions:

@@ -102,18 +102,15 @@ def groups(connection: sa.Connection) -> list[GroupView]:
         )
     ):
         counts.setdefault(group, {})[state] = number
-    oldest = dict(
-        connection.execute(
-            sa.select(
-                deliveries.c.group_name,
-                sa.func.min(deliveries.c.due_at, type_=deliveries.c.due_at.type),
-            )
-            .where(in_state(deliveries, DeliveryState.WAITING))
-            .group_by(deliveries.c.group_name)
+    waiting = (
+        sa.select(
+            deliveries.c.group_name,
+            sa.func.min(deliveries.c.due_at, type_=deliveries.c.due_at.type).label("since"),
         )
-        .tuples()
-        .all()
+        .where(in_state(deliveries, DeliveryState.WAITING))
+        .group_by(deliveries.c.group_name)
     )
+    oldest = {row.group_name: row.since for row in connection.execute(waiting)}
     return [
         GroupView(
             name=name,
