@@ -74,8 +74,9 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*self._tasks, beat, return_exceptions=True)
             faulthandler.cancel_dump_traceback_later()
-            ids = [each.id for each in self._members]
             with contextlib.suppress(FieldlabError):  # they are silent from now on anyway
+                await self._sign()
+                ids = [each.id for each in self._members]
                 await self._calls.call(lambda: self._registry.retire(ids))
 
     def drain(self) -> None:
@@ -139,10 +140,13 @@ class Supervisor:
             faulthandler.dump_traceback_later(
                 self._manner.stuck_s, exit=self._manner.exits_when_stuck, file=2
             )
-            signs = [each.sign() for each in self._members]
             with contextlib.suppress(FieldlabError):  # the next one may get through
-                await self._calls.call(lambda signs=signs: self._registry.sign(signs))  # type: ignore[misc]
+                await self._sign()
             await asyncio.sleep(HEARTBEAT_S)
+
+    async def _sign(self) -> None:
+        signs = [each.sign() for each in self._members]
+        await self._calls.call(lambda: self._registry.sign(signs))
 
 
 class _Member:
