@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
@@ -23,6 +24,9 @@ from fieldlab.store.transitions import DELIVERIES, Cause, advance_all
 from tests.bus.places import DatabasePlace, opened, soon, until
 from tests.databases import Databases, upgrade
 from tests.postgres import PostgresServer
+
+#: a server dies with the thread that started it, so this one stays to the end
+_HANDS = ThreadPoolExecutor(1)
 
 POLICY = DeliveryPolicy(attempts=100, lease_s=2.0, delay_s=0.05)
 
@@ -58,7 +62,7 @@ async def play(url: str, fault: Callable[[], None]) -> None:
         running = asyncio.create_task(supervisor.run())
         sending = asyncio.create_task(publish_always(publishing, sent))
         await until(lambda: len(actor.got) > 20)
-        await asyncio.to_thread(fault)
+        await asyncio.get_running_loop().run_in_executor(_HANDS, fault)
         before = len(sent)
         await until(lambda: len(sent) > before + 20 and len(set(actor.got)) > before + 10)
         sending.cancel()
