@@ -78,7 +78,7 @@ def test_every_key_of_a_definition_is_described(heading: str) -> None:
 def all_commands() -> Iterator[tuple[str, Any]]:
     def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         children = getattr(command, "commands", None)
-        if children is None:
+        if children is None or command.invoke_without_command:
             yield " ".join(path), command
         for name, child in (children or {}).items():
             yield from walk(child, (*path, name))
@@ -103,7 +103,9 @@ def described(command: str) -> str:
 
 
 def options(command: Any) -> set[str]:
-    parameters = [each for each in command.params if each.param_type_name == "option"]
+    parameters = [
+        each for each in command.params if each.param_type_name == "option" and not each.hidden
+    ]
     return {name for each in parameters for name in (*each.opts, *each.secondary_opts)}
 
 

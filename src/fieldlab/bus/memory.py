@@ -208,6 +208,11 @@ class MemoryMessages:
         self._post(settlement.posts)
         return True
 
+    def unsettled(self, groups: Sequence[str]) -> int:
+        open_states = (DeliveryState.WAITING, DeliveryState.CLAIMED)
+        with self.news:
+            return sum(len(self._of(group, state)) for group in groups for state in open_states)
+
     def listen(self) -> News:
         return MemoryNews(self)
 

@@ -254,6 +254,10 @@ class MessageBus:
         self._subscriptions.add(made)
         return made
 
+    async def unsettled(self, groups: Sequence[str]) -> int:
+        """Count the messages of groups that wait or are in work, at one moment."""
+        return await self._calls.call(partial(self._messages.unsettled, groups))
+
     def _listen(self) -> None:
         """Start the thread that waits for news of the store, once."""
         if self._news is None:

@@ -14,6 +14,7 @@ import typer
 from fieldlab.cli.errors import ExitCode
 from fieldlab.cli.labs import opened
 from fieldlab.cli.output import Json, count, local_time, say, write_json
+from fieldlab.domain.errors import BadInput
 
 if TYPE_CHECKING:
     from fieldlab.ports.actor import Actor
@@ -109,6 +110,9 @@ def run(
     processes: Annotated[
         bool, typer.Option("--processes", help="Each in a process of its own.")
     ] = False,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="End when no message of theirs is left.")
+    ] = False,
     under: Annotated[int, typer.Option("--under", hidden=True)] = 0,
     restarts: Annotated[int, typer.Option("--restarts", hidden=True)] = 0,
     json: Json = False,
@@ -123,6 +127,11 @@ def run(
     from fieldlab.execution.actors import load_actors, target_of
     from fieldlab.ports.actor import actor_name
 
+    if processes and until_idle:
+        raise BadInput(
+            "Actors in processes of their own run until they are told to stop",
+            remedy="Leave out --processes or --until-idle",
+        )
     if under:
         messaging.end_with(under)
     folder = str(Path.cwd())
@@ -142,7 +151,7 @@ def run(
             ]
             messaging.run_troupe(lab, parts, say)
         else:
-            manner = Manner(exits_when_stuck=bool(under), restarts=restarts)
+            manner = Manner(exits_when_stuck=bool(under), until_idle=until_idle, restarts=restarts)
             messaging.run_actors(lab, [actor for _, actor in found], say, manner)
     if json:
         write_json({"ended": [actor_name(actor) for _, actor in found]})
@@ -151,7 +160,6 @@ def run(
 
 def _check_names(actors: Sequence[Actor]) -> None:
     """Refuse two actors of one name: nobody could tell them apart, and they would share a group."""
-    from fieldlab.domain.errors import BadInput
     from fieldlab.ports.actor import actor_name
 
     names = [actor_name(each) for each in actors]

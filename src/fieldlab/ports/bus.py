@@ -132,6 +132,10 @@ class MessageStore(Protocol):
         """
         ...
 
+    def unsettled(self, groups: Sequence[str]) -> int:
+        """Count the messages of groups that wait or are in work, at one moment."""
+        ...
+
     def listen(self) -> News:
         """Begin to listen for what is posted."""
         ...

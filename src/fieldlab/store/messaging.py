@@ -107,6 +107,15 @@ class SqlMessages:
         with self.database.begin() as connection:
             return _Settling(connection, clock(connection)).settle(settlements)
 
+    def unsettled(self, groups: Sequence[str]) -> int:
+        query = sa.select(sa.func.count()).where(
+            deliveries.c.group_name.in_(groups),
+            in_state(deliveries, DeliveryState.WAITING)
+            | in_state(deliveries, DeliveryState.CLAIMED),
+        )
+        with self.database.read() as connection:
+            return connection.scalar(query) or 0
+
     def listen(self) -> News:
         return news_of(self.database)
 
