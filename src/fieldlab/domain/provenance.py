@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -105,6 +106,12 @@ class Origin:
         """What wasn't committed, as far as it was kept."""
         code = self.provenance.code if self.provenance else None
         return (code.patch if code else None) or ""
+
+
+def left_out(patch: str) -> list[str]:
+    """List what a patch says of itself that it leaves out."""
+    lines = itertools.takewhile(lambda line: line.startswith(LEFT_OUT), patch.splitlines())
+    return [line.removeprefix(LEFT_OUT) for line in lines]
 
 
 def without_credentials(text: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
 from fieldlab.domain.ids import uuid7
+from fieldlab.domain.provenance import Provenance, without_credentials
 from fieldlab.ports.store import Engine, EngineSign
 
 #: an engine says that it lives this often, s
@@ -20,7 +22,7 @@ SILENCE_S = 30.0
 _SAME_START_S = 1.0
 
 
-def this_engine(slots: int) -> Engine:
+def this_engine(slots: int, *, user: str = "", provenance: Provenance | None = None) -> Engine:
     """Describe the engine that this process is about to be."""
     return Engine(
         id=uuid7(),
@@ -28,7 +30,23 @@ def this_engine(slots: int) -> Engine:
         pid=os.getpid(),
         process_started=start_of(os.getpid()),
         slots=slots,
+        user=user,
+        command_line=tuple(_plain(without_credentials(word)) for word in sys.orig_argv),
+        directory=_here(),
+        provenance=provenance,
     )
+
+
+def _here() -> str:
+    try:
+        return _plain(str(Path.cwd()))
+    except FileNotFoundError:  # somebody deleted it
+        return ""
+
+
+def _plain(text: str) -> str:
+    """Replace bytes that aren't text in this machine's encoding: no database would take them."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def is_dead(sign: EngineSign) -> bool:
