@@ -79,6 +79,8 @@ class Origin:
     """Where attempts come from: the process that ran them. What isn't known is empty."""
 
     host: str
+    #: number of the process
+    pid: int = 0
     user: str = ""
     command_line: Sequence[str] = ()
     directory: str = ""
@@ -86,7 +88,7 @@ class Origin:
     provenance: Provenance | None = None
 
     def document(self) -> dict[str, Any]:
-        """Write it as plain data, by what it is about; the patch isn't among it."""
+        """Write it as plain data, by what it is about, without the patch and the process number."""
         code = self.provenance.code if self.provenance else None
         about_code = asdict(code) if code else {}
         about_code.pop("patch", None)

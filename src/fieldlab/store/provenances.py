@@ -16,6 +16,23 @@ _ENVIRONMENT = ("interpreter", "platform", "packages", "lock_file", "lock_sha256
 _CODE = ("repository", "commit", "branch", "dirty", "patch")
 _PROCESS = ("host", "user", "command_line", "directory")
 
+#: columns that name the code
+CODE = (tables.provenances.c.commit, tables.provenances.c.dirty)
+#: columns that say in short where an attempt comes from; see :func:`with_origin`
+WHENCE = (
+    tables.engines.c.host,
+    tables.engines.c.user,
+    *CODE,
+)
+
+
+def with_origin(attempts: sa.FromClause) -> sa.Join:
+    """Join attempts with their engines and provenances, as far as there are any."""
+    engines, provenances = tables.engines, tables.provenances
+    return attempts.outerjoin(engines, engines.c.id == tables.attempts.c.engine_id).outerjoin(
+        provenances, provenances.c.id == engines.c.provenance_id
+    )
+
 
 def keep(connection: sa.Connection, campaign_id: int, provenance: Provenance | None) -> int | None:
     """Record a provenance, unless the same is there already; its id.
@@ -76,6 +93,7 @@ def _origins(connection: sa.Connection, which: sa.ColumnElement[bool]) -> dict[s
     rows = connection.execute(
         sa.select(
             engines.c.id,
+            engines.c.pid,
             *(engines.c[name] for name in _PROCESS),
             *(provenances.c[name] for name in (*_CODE, *_ENVIRONMENT)),
         )
@@ -99,6 +117,7 @@ def _origin(row: sa.RowMapping) -> Origin:
         )
     return Origin(
         host=row["host"],
+        pid=row["pid"],
         user=row["user"] or "",
         command_line=tuple(row["command_line"] or ()),
         directory=row["directory"] or "",
