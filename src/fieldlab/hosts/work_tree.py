@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,7 +56,8 @@ def read_work_tree(folder: Path, *, patch: bool) -> WorkTree:
     """
     git = Git(folder)
     try:
-        top, index = git.text("rev-parse", "--show-toplevel", "--git-path", "index").split("\n")
+        words = ("--show-toplevel", "--git-path", "index", "--git-path", "objects")
+        top, index, objects = git.text("rev-parse", *words).split("\n")
         if not top:
             return WorkTree()
     except ValueError:  # no folder that one would run experiments in is called so
@@ -73,7 +74,7 @@ def read_work_tree(folder: Path, *, patch: bool) -> WorkTree:
     assert known.code is not None
     code = replace(known.code, commit=status.commit, branch=status.branch, dirty=status.dirty)
     if patch and status.dirty:
-        code = replace(code, patch=_patch(git, status, folder / index))
+        code = replace(code, patch=_patch(git, status, (folder / index, folder / objects)))
     return replace(known, code=code)
 
 
@@ -127,14 +128,20 @@ def _status(git: Git) -> _Status:
     )
 
 
-def _patch(git: Git, status: _Status, index: Path) -> str:
-    """Write what isn't committed so that `git apply` gives it back, as far as it can be kept."""
+def _patch(git: Git, status: _Status, kept_in: tuple[Path, Path]) -> str:
+    """Write what isn't committed so that `git apply` gives it back, as far as it can be kept.
+
+    Parameters
+    ----------
+    kept_in
+        The repository's index, and the folder of its objects.
+    """
     try:
         base = status.commit or git.text("hash-object", "-t", "tree", "--stdin")
         new, left_out = _new_files(git) if status.new else ([], [])
         if new:
             with suppress(GitTrouble):
-                return _noted(left_out, _diff_with(git, base, new, index))
+                return _noted(left_out, _diff_with(git, base, new, kept_in))
             left_out.append(f"{len(new)} new files")
         return _noted(left_out, _diff(git, base))
     except GitTrouble as error:
@@ -145,9 +152,8 @@ def _noted(left_out: Sequence[str], patch: str) -> str:
     return "".join(f"{LEFT_OUT}{each}\n" for each in left_out) + patch
 
 
-def _diff(git: Git, base: str, index: Path | None = None) -> str:
+def _diff(git: Git, base: str, environ: Mapping[str, str] | None = None) -> str:
     words = ("diff", "--binary", "--full-index", *PLAIN_DIFF, base, "--")
-    environ = {"GIT_INDEX_FILE": str(index)} if index else None
     try:
         text = git.ask(*words, at_most=PATCH_BYTES, environ=environ).decode()
     except UnicodeDecodeError:
@@ -157,15 +163,22 @@ def _diff(git: Git, base: str, index: Path | None = None) -> str:
     return text
 
 
-def _diff_with(git: Git, base: str, new: Sequence[str], index: Path) -> str:
+def _diff_with(git: Git, base: str, new: Sequence[str], kept_in: tuple[Path, Path]) -> str:
     """Write the changes with new files among them, by a copy of the index that knows them."""
+    index, objects = (path.absolute() for path in kept_in)
+    quoted = str(objects).replace("\\", "\\\\").replace('"', '\\"')
     with tempfile.TemporaryDirectory(prefix="fieldlab-index-") as scratch:
         copy = Path(scratch, "index")
         with suppress(FileNotFoundError):  # a new repository has none
             shutil.copyfile(index, copy)
-        environ = {"GIT_INDEX_FILE": str(copy)}
+        environ = {
+            "GIT_INDEX_FILE": str(copy),
+            # git writes an object for it, which isn't to stay
+            "GIT_OBJECT_DIRECTORY": scratch,
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
+        }
         git.ask("add", "--intent-to-add", "--", *new, environ=environ)
-        return _diff(git, base, copy)
+        return _diff(git, base, environ)
 
 
 def _new_files(git: Git) -> tuple[list[str], list[str]]:
