@@ -120,6 +120,20 @@ def test_what_git_ignores_is_no_change(repository: Repository) -> None:
     assert code_of(repository).dirty is False
 
 
+def test_what_running_python_leaves_behind_is_no_change(repository: Repository) -> None:
+    for place in ("__pycache__", "deep/__pycache__"):
+        (repository.top / place).mkdir(parents=True)
+        (repository.top / place / "study.pyc").write_bytes(b"code")
+    (repository.top / "deep" / "kept.py").write_text("")
+    repository.git("add", "deep/kept.py")
+    repository.git("commit", "--quiet", "--message", "more")
+    assert code_of(repository).dirty is False
+    (repository.top / "new.py").write_text("new = 1\n")
+    patch = code_of(repository).patch or ""
+    assert "new.py" in patch
+    assert "pyc" not in patch
+
+
 def test_a_repository_without_commits_is_all_new(tmp_path: Path) -> None:
     repository = Repository.make(tmp_path / "young")
     (repository.top / "study.py").write_text("one = 1\n")

@@ -21,6 +21,8 @@ from fieldlab.hosts.git import (
     GitTrouble,
 )
 
+#: folders that running code makes; they are no change of it, even if git doesn't ignore them
+_BY_PRODUCTS = ("__pycache__", ".ipynb_checkpoints")
 #: files that are named of those that a patch leaves out
 _NAMED = 5
 
@@ -118,7 +120,9 @@ def _status(git: Git) -> _Status:
     heads = dict(
         entry.removeprefix("# ").split(" ", 1) for entry in entries if entry.startswith("# branch.")
     )
-    changes = [entry for entry in entries if entry and not entry.startswith("# ")]
+    made = re.compile(rf"\? (.*/)?({'|'.join(map(re.escape, _BY_PRODUCTS))})/")
+    changes = [each for each in entries if each and not each.startswith("# ")]
+    changes = [each for each in changes if not made.fullmatch(each)]
     commit, branch = heads.get("branch.oid", ""), heads.get("branch.head", "")
     return _Status(
         commit="" if commit == "(initial)" else commit,
@@ -184,7 +188,8 @@ def _diff_with(git: Git, base: str, new: Sequence[str], kept_in: tuple[Path, Pat
 def _new_files(git: Git) -> tuple[list[str], list[str]]:
     """List the new files that a patch can hold, and what to say of the others."""
     words = ("ls-files", "--others", "--exclude-standard", "-z")
-    answer = git.ask(*words, cut=True)
+    without = [f"--exclude={name}/" for name in _BY_PRODUCTS]
+    answer = git.ask(*words, *without, cut=True)
     names = [name.decode(errors="surrogateescape") for name in answer.split(b"\0")[:-1]]
     sizes = sorted((_size(git.folder / name), name) for name in names if not name.endswith("/"))
     nested = [name for name in names if name.endswith("/")]
