@@ -87,6 +87,7 @@ def test_a_campaign_is_not_resumed_with_uncommitted_code(
     monkeypatch.setenv("FIELDLAB_PROVENANCE_DIRTY", "refuse")
     refused = invoke("retry", "sums")
     assert (refused.exit_code, "aren't committed" in refused.stderr) == (2, True)
+    assert document(invoke("status", "sums", "--json"))["failed"] == 1, "nothing was queued"
     repository.commit()
     assert invoke("resume", "sums").exit_code == 1
 
