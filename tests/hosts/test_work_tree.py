@@ -290,7 +290,7 @@ def test_a_repository_of_another_user_is_explained(
         os.chown(path, 12345, 12345)
     found = read_work_tree(repository.top, patch=True)
     assert found.code is None
-    assert "safe.directory" in found.trouble
+    assert f"`git config --global --add safe.directory {repository.top}`" in found.trouble
 
 
 def test_a_damaged_repository_is_a_trouble(repository: Repository) -> None:

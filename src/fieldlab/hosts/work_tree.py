@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -82,13 +83,13 @@ def read_work_tree(folder: Path, *, patch: bool) -> WorkTree:
 
 def _trouble(folder: Path, said: str) -> str:
     """Say what keeps git from reading a repository; nothing if there is none to be read."""
-    if "dubious ownership" in said:
-        remedy = "`git config --global --add safe.directory FOLDER` allows it"
-        return f"git refuses a repository of another user; {remedy}"
-    if re.search("not a git repository|must be run in a work tree", said):
+    tops = [each for each in (folder, *folder.parents) if (each / ".git").exists()]
+    if re.search("dubious ownership|unsafe repository", said):
+        words = ("git", "config", "--global", "--add", "safe.directory", str((*tops, folder)[0]))
+        return f"git refuses a repository of another user; `{shlex.join(words)}` allows it"
+    if not tops or re.search("not a git repository|must be run in a work tree", said):
         return ""
-    there = any((each / ".git").exists() for each in (folder, *folder.parents))
-    return said.splitlines()[0] if there else ""
+    return said.splitlines()[0]
 
 
 def _with_commit_only(git: Git, known: WorkTree) -> WorkTree:
