@@ -21,6 +21,8 @@ _MODULES = (
     "watching",
     "reading",
     "registry",
+    "bus",
+    "actors",
     "database",
     "doctor",
 )

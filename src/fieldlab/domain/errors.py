@@ -13,6 +13,8 @@ FieldlabError
 │   ├── StoreFull (OSError)          no space left where the database lies
 │   ├── StoreReadOnly (OSError)      the database or its folder can't be written
 │   └── StoreTooNew                  the database is newer than this program
+├── RequestTimeout (TimeoutError)    nobody answered a request in time (transient)
+├── RequestFailed                    who took a request gave it up
 ├── ExecutionError (RuntimeError)    processes can't be started or kept
 └── MissingExtra (ImportError)       an optional part of fieldlab isn't installed
 """
@@ -165,6 +167,19 @@ class StoreTooNew(StoreError):
     """The database was written by a newer fieldlab."""
 
     code = "store-too-new"
+
+
+class RequestTimeout(FieldlabError, TimeoutError):
+    """Nobody answered a request in time."""
+
+    code = "request-timeout"
+    transient = True
+
+
+class RequestFailed(FieldlabError):
+    """Who took a request gave it up."""
+
+    code = "request-failed"
 
 
 class ExecutionError(FieldlabError, RuntimeError):

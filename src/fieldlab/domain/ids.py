@@ -26,8 +26,16 @@ def uuid7() -> str:
     str
         36 characters, lower case: 48 bits of Unix time in ms, then 74 random bits.
     """
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10), "big")
+    return _uuid7(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big"))
+
+
+def uuid7_at(moment: float) -> str:
+    """Give the first id that could be made at a moment (Unix time, s): others sort after it."""
+    return _uuid7(int(moment * 1000), 0)
+
+
+def _uuid7(milliseconds: int, noise: int) -> str:
+    value = (milliseconds & (1 << 48) - 1) << 80 | noise
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return str(uuid.UUID(int=value))

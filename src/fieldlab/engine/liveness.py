@@ -1,4 +1,4 @@
-"""Which engines are alive: this process as an engine, and the signs of others."""
+"""Which engines and actors are alive: this process, and the signs of others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -22,22 +23,39 @@ SILENCE_S = 30.0
 _SAME_START_S = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A process of a machine, told from later ones of the same number."""
+
+    host: str
+    pid: int
+    #: see :func:`start_of`
+    process_started: float
+
+
+def this_place() -> Place:
+    """Say where this process runs."""
+    pid = os.getpid()
+    return Place(host=socket.gethostname(), pid=pid, process_started=start_of(pid))
+
+
 def this_engine(slots: int, *, user: str = "", provenance: Provenance | None = None) -> Engine:
     """Describe the engine that this process is about to be."""
+    here = this_place()
     return Engine(
         id=uuid7(),
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        process_started=start_of(os.getpid()),
+        host=here.host,
+        pid=here.pid,
+        process_started=here.process_started,
         slots=slots,
         user=user,
         command_line=tuple(_plain(without_credentials(word)) for word in sys.orig_argv),
-        directory=_here(),
+        directory=_folder(),
         provenance=provenance,
     )
 
 
-def _here() -> str:
+def _folder() -> str:
     try:
         return _plain(str(Path.cwd()))
     except FileNotFoundError:  # somebody deleted it
@@ -50,21 +68,27 @@ def _plain(text: str) -> str:
 
 
 def is_dead(sign: EngineSign) -> bool:
-    """Whether an engine can be taken over from.
-
-    On this machine the process table tells at once; another machine's engine has to be silent for
-    a while.
-    """
+    """Whether an engine can be taken over from."""
     engine = sign.engine
-    if engine.host != socket.gethostname():
-        return sign.silent_s > SILENCE_S
+    place = Place(host=engine.host, pid=engine.pid, process_started=engine.process_started)
+    return is_gone(place, sign.silent_s)
+
+
+def is_gone(place: Place, silent_s: float) -> bool:
+    """Whether a process that gives signs of life has ended.
+
+    On this machine the process table tells at once; on another machine it has to be silent for a
+    while.
+    """
+    if place.host != socket.gethostname():
+        return silent_s > SILENCE_S
     try:
-        same = abs(start_of(engine.pid) - engine.process_started) < _SAME_START_S
-        return not same or psutil.Process(engine.pid).status() == psutil.STATUS_ZOMBIE
+        same = abs(start_of(place.pid) - place.process_started) < _SAME_START_S
+        return not same or psutil.Process(place.pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:
-        return sign.silent_s > SILENCE_S
+        return silent_s > SILENCE_S
 
 
 def start_of(pid: int) -> float:

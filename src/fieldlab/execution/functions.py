@@ -37,7 +37,7 @@ def load_function(call: str, folder: str) -> Callable[..., object]:
     for place in (str(Path.cwd()), folder):
         if place not in sys.path:
             sys.path.insert(0, place)
-    module = _load_module(module_name, folder, call)
+    module = load_module(module_name, folder, call)
     if not attribute:
         return _decorated(module, call)
     target: Any = module
@@ -56,17 +56,24 @@ def load_function(call: str, folder: str) -> Callable[..., object]:
     return function
 
 
-def _load_module(name: str, folder: str, call: str) -> ModuleType:
+def load_module(name: str, folder: str, call: str, key: tuple[str | int, ...] = _KEY) -> ModuleType:
+    """Import a module by its name, or a file by its path from a folder.
+
+    Raises
+    ------
+    BadInput
+        There is none, or importing it fails; the message names ``call``, the place ``key``.
+    """
     try:
         if not name.endswith(".py"):
             return importlib.import_module(name)
         path = Path(folder, name)
         if not path.is_file():
             near = nearest(path.name, [each.name for each in path.parent.glob("*.py")])
-            raise BadInput(f"There is no file {path}", remedy=near, key=_KEY)
+            raise BadInput(f"There is no file {path}", remedy=near, key=key)
         spec = importlib.util.spec_from_file_location(path.stem, path)
         if spec is None or spec.loader is None:
-            raise BadInput(f"{path} can't be imported", key=_KEY)
+            raise BadInput(f"{path} can't be imported", key=key)
         module = importlib.util.module_from_spec(spec)
         sys.modules[path.stem] = module  # so that what it defines can be pickled
         spec.loader.exec_module(module)
@@ -82,7 +89,7 @@ def _load_module(name: str, folder: str, call: str) -> ModuleType:
             remedy="Install what is missing, or name the file: `file.py:callable`"
             if missing
             else "Mend the module; `python -c 'import …'` shows the whole traceback",
-            key=_KEY,
+            key=key,
         ) from error
 
 

@@ -25,17 +25,24 @@ _SET_CHILD_SUBREAPER = 36
 
 
 def run_command(
-    command: Command, stdout: Path, stderr: Path, on_start: Callable[[int], None]
+    command: Command,
+    stdout: Path,
+    stderr: Path,
+    on_start: Callable[[int], None],
+    *,
+    alone: bool = True,
 ) -> ExitStatus:
     """Run a command to its end, its output into two files.
 
     When this returns or raises, nothing that the command started runs any more: its process group
-    is gone, and on Linux also what left the group.
+    is gone, and on Linux also what left the group (if ``alone``).
 
     Parameters
     ----------
     on_start
-        Told the process group as soon as it exists.
+        Told the process group as soon as it exists, and 0 when it is gone.
+    alone
+        Whether this process has no other children: what left the group is then found and killed.
 
     Raises
     ------
@@ -67,7 +74,8 @@ def run_command(
     finally:
         kill_group(process.pid)
         process.wait()
-        reap_strays()
+        if alone:
+            reap_strays()
         on_start(0)
     return ExitStatus(
         code=process.returncode, duration_s=time.monotonic() - started, timed_out=timed_out

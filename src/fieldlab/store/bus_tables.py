@@ -39,6 +39,8 @@ deliveries = sa.Table(
     *state_column(DELIVERY),
     # times that a consumer has taken it
     sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
+    # of these, the times before somebody let it be tried anew
+    sa.Column("forgiven", sa.Integer, nullable=False, server_default="0"),
     sa.Column("due_at", UtcTimestamp, nullable=False),
     sa.Column("expires_at", UtcTimestamp),
     # who has it, or had it last

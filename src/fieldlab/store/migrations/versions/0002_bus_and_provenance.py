@@ -71,6 +71,7 @@ def _deliveries() -> None:
         sa.Column("group_name", sa.String(length=63), nullable=False),
         sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("claims", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("forgiven", sa.Integer(), server_default="0", nullable=False),
         sa.Column("due_at", UtcTimestamp(), nullable=False),
         sa.Column("expires_at", UtcTimestamp(), nullable=True),
         sa.Column("consumer_id", sa.String(length=36), nullable=True),

@@ -1,4 +1,4 @@
-"""The composition root: the one file that names concrete classes.
+"""A lab, put together: its settings, its database, and the engine that runs its campaigns.
 
 What only a run needs is imported when one begins: looking at a lab is to take no time.
 """
@@ -6,12 +6,13 @@ What only a run needs is imported when one begins: looking at a lab is to take n
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fieldlab.app.interrupts import interrupts
 from fieldlab.domain.definition import Definition
 from fieldlab.domain.errors import BadInput, FieldlabError, IllegalTransition, nearest
 from fieldlab.domain.trials import CampaignState, TrialState
@@ -160,7 +161,9 @@ class Lab:
         import asyncio
 
         engine = await self._ready(campaign, listener, on_trouble)
-        with _interrupts(engine, on_trouble) as interruptions:
+        with interrupts(
+            engine, "Waiting for the running trials to end; once more stops them", on_trouble
+        ) as interruptions:
             if for_s is not None:
                 asyncio.get_running_loop().call_later(for_s, engine.drain)
             try:
@@ -308,33 +311,6 @@ async def _start_and_stop(executor: Executor, setup: Setup) -> None:
         await executor.start(setup)
     finally:
         await executor.stop()
-
-
-@contextmanager
-def _interrupts(engine: Engine, tell: Callable[[str], None]) -> Iterator[list[int]]:
-    """Let the first SIGINT or SIGTERM drain the engine, and the second stop it."""
-    import asyncio
-    import signal
-
-    loop = asyncio.get_running_loop()
-    received: list[int] = []
-
-    def interrupt(number: int) -> None:
-        received.append(number)
-        if len(received) == 1:
-            tell("Waiting for the running trials to end; once more stops them")
-            engine.drain()
-        else:
-            engine.stop()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, interrupt, number)
-    try:
-        yield received
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def whoami() -> str:

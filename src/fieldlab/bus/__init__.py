@@ -1,0 +1,1 @@
+"""The bus: topics, groups of consumers, leases and replies, over whatever keeps the messages."""

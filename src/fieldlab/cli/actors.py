@@ -1,0 +1,164 @@
+"""The group `actors`: who consumes messages, and starting them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fieldlab.cli.errors import ExitCode
+from fieldlab.cli.labs import opened
+from fieldlab.cli.output import Json, count, local_time, say, write_json
+
+if TYPE_CHECKING:
+    from fieldlab.ports.actor import Actor
+    from fieldlab.store.actors import ActorView
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group; alone, it lists."""
+    group = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+    group.callback()(listed)
+    group.command()(run)
+    app.add_typer(group, name="actors", help="Actors: who runs, where and since when; start them.")
+
+
+def listed(
+    context: typer.Context,
+    ended: Annotated[bool, typer.Option("--ended", help="Also those that have ended.")] = False,
+    json: Json = False,
+) -> None:
+    """List the actors that run: where, since when, their load and their last error."""
+    if context.invoked_subcommand is not None:
+        return
+    from fieldlab.store.actors import read_actors
+
+    with opened() as lab, lab.database.read() as connection:
+        found = read_actors(connection, ended=ended)
+    if json:
+        write_json([_document(each) for each in found])
+    elif found:
+        _show(found)
+    else:
+        say("No actor runs; `fieldlab actors run FILE` starts those of a file")
+
+
+def _state(view: ActorView) -> str:
+    from fieldlab.engine.liveness import Place, is_gone
+
+    if view.ended_at is not None:
+        return "ended"
+    sign = view.sign
+    place = Place(host=sign.host, pid=sign.pid, process_started=sign.process_started)
+    return "died" if is_gone(place, view.silent_s) else "runs"
+
+
+def _document(view: ActorView) -> dict[str, Any]:
+    sign = view.sign
+    return {
+        "name": sign.name,
+        "state": _state(view),
+        "group": sign.group,
+        "topics": list(sign.topics),
+        "host": sign.host,
+        "pid": sign.pid,
+        "started_at": view.started_at,
+        "heartbeat_at": view.heartbeat_at,
+        "ended_at": view.ended_at,
+        "in_work": sign.in_work,
+        "handled": sign.handled,
+        "failed": sign.failed,
+        "restarts": sign.restarts,
+        "last_error": sign.last_error or None,
+        "last_error_at": sign.last_error_at
+        and datetime.fromtimestamp(sign.last_error_at, UTC).isoformat(),
+    }
+
+
+def _show(found: Sequence[ActorView]) -> None:
+    from fieldlab.cli.tables import console, table
+
+    numbers = ["in work", "handled", "failed"]
+    made = table(["actor", "state", "where", "since", *numbers, "last error"], right=numbers)
+    for each in found:
+        sign = each.sign
+        again = f" (start {sign.restarts + 1})" if sign.restarts else ""
+        made.add_row(
+            sign.name,
+            _state(each) + again,
+            f"{sign.host}, process {sign.pid}",
+            local_time(each.started_at),
+            count(sign.in_work),
+            count(sign.handled),
+            count(sign.failed),
+            sign.last_error,
+        )
+    console().print(made)
+
+
+def run(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="TARGET...", help="file.py, package.module, or one's :Class."),
+    ],
+    processes: Annotated[
+        bool, typer.Option("--processes", help="Each in a process of its own.")
+    ] = False,
+    under: Annotated[int, typer.Option("--under", hidden=True)] = 0,
+    restarts: Annotated[int, typer.Option("--restarts", hidden=True)] = 0,
+    json: Json = False,
+) -> None:
+    """Run actors until Ctrl-C or a termination signal; twice ends them at once.
+
+    An actor that dies is started again with --processes; its message goes to another try.
+    """
+    from fieldlab.app import messaging
+    from fieldlab.engine.supervisor import Manner
+    from fieldlab.engine.troupe import Part
+    from fieldlab.execution.actors import load_actors, target_of
+    from fieldlab.ports.actor import actor_name
+
+    if under:
+        messaging.end_with(under)
+    folder = str(Path.cwd())
+    found = [(target, actor) for target in targets for actor in load_actors(target, folder)]
+    _check_names([actor for _, actor in found])
+    with opened(create=True) as lab:
+        if not under:
+            names = ", ".join(actor_name(actor) for _, actor in found)
+            say(f"Running {names} on {lab.database.place}; Ctrl-C ends it")
+        if processes:
+            parts = [
+                Part(
+                    name=actor_name(actor),
+                    command=partial(messaging.actor_command, target_of(target, actor), os.getpid()),
+                )
+                for target, actor in found
+            ]
+            messaging.run_troupe(lab, parts, say)
+        else:
+            manner = Manner(exits_when_stuck=bool(under), restarts=restarts)
+            messaging.run_actors(lab, [actor for _, actor in found], say, manner)
+    if json:
+        write_json({"ended": [actor_name(actor) for _, actor in found]})
+    raise typer.Exit(ExitCode.DONE)
+
+
+def _check_names(actors: Sequence[Actor]) -> None:
+    """Refuse two actors of one name: nobody could tell them apart, and they would share a group."""
+    from fieldlab.domain.errors import BadInput
+    from fieldlab.ports.actor import actor_name
+
+    names = [actor_name(each) for each in actors]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInput(
+            f"Several actors are called {', '.join(twice)}",
+            remedy="Give each class a `name` of its own, or name one target once",
+            key=("actor",),
+        )

@@ -1,0 +1,186 @@
+"""How one actor handles messages: its handlers, their time limits, and what becomes of failures."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fieldlab.bus.message_bus import MessageBus
+from fieldlab.bus.subscription import Subscription
+from fieldlab.domain.errors import BadInput
+from fieldlab.domain.messages import Envelope, encode_body
+from fieldlab.ports.actor import Actor
+from fieldlab.ports.bus import Claim, Effect
+
+#: messages that handling one may send; more is taken for a flood
+MOST_POSTS = 10_000
+#: characters of a traceback that a dead letter keeps
+TAIL = 8_000
+
+
+@dataclass(slots=True)
+class Tally:
+    """What an actor has done since it was started."""
+
+    handled: int = 0
+    failed: int = 0
+    last_error: str = ""
+    #: Unix time, s
+    last_error_at: float | None = None
+
+    def fault(self, error: str) -> None:
+        """Count a failure."""
+        self.failed += 1
+        self.last_error = error[:500]
+        self.last_error_at = time.time()
+
+
+@dataclass(slots=True)
+class MessageContext:
+    """Implements :class:`fieldlab.ports.actor.Context`: gathers what the handler wants done."""
+
+    bus: MessageBus
+    claim: Claim
+    sender: str
+    posts: list[Envelope] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+
+    @property
+    def attempt(self) -> int:
+        return self.claim.number
+
+    def publish(self, topic: str, body: Any = None, *, expires_in_s: float | None = None) -> None:
+        if len(self.posts) >= MOST_POSTS:
+            raise BadInput(
+                f"Handling one message sends more than {MOST_POSTS:,} others",
+                remedy="Send fewer, larger ones, or let each of them send the next",
+            )
+        self.posts.append(self.bus.envelope(topic, body, expires_in_s=expires_in_s))
+
+    def reply(self, body: Any) -> None:
+        if self.claim.envelope.reply_to:
+            encode_body(body)
+            self.posts.append(self.claim.envelope.reply(body, sender=self.sender))
+
+    def effect(self, effect: Effect) -> None:
+        self.effects.append(effect)
+
+    async def request(self, topic: str, body: Any = None, *, timeout_s: float) -> Any:
+        return await self.bus.request(topic, body, timeout_s=timeout_s)
+
+
+class ActorRun:
+    """Runs the handlers of one actor on one subscription."""
+
+    def __init__(
+        self,
+        actor: Actor,
+        name: str,
+        bus: MessageBus,
+        subscription: Subscription,
+        tally: Tally,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._actor = actor
+        self._name = name
+        self._bus = bus
+        self._subscription = subscription
+        self._tally = tally
+        self._tell = tell
+        self._is_plain = not inspect.iscoroutinefunction(actor.handle)
+
+    @property
+    def in_work(self) -> int:
+        """Messages that are being handled."""
+        return self._subscription.in_work
+
+    async def run(self) -> None:
+        """Handle messages until :meth:`drain`.
+
+        Raises
+        ------
+        FieldlabError
+            The bus can't be used.
+        """
+        handlers = [
+            asyncio.create_task(self._handle_always())
+            for _ in range(max(self._actor.concurrency, 1))
+        ]
+        try:
+            done, _ = await asyncio.wait(handlers, return_when=asyncio.FIRST_EXCEPTION)
+            for each in done:
+                each.result()
+        finally:
+            for each in handlers:
+                each.cancel()
+            await asyncio.gather(*handlers, return_exceptions=True)
+
+    def drain(self) -> None:
+        """Let the handlers finish, and take no other message."""
+        self._subscription.drain()
+
+    async def _handle_always(self) -> None:
+        while (claim := await self._subscription.next()) is not None:
+            await self._take(claim)
+
+    async def _take(self, claim: Claim) -> None:
+        context = MessageContext(self._bus, claim, self._name)
+        try:
+            await self._call(claim.envelope, context)
+            done = await self._subscription.acknowledge(
+                claim, posts=context.posts, effects=context.effects
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its message's end
+            await self._fail(claim, error)
+            return
+        if done:
+            self._tally.handled += 1
+        else:
+            self._fault(claim, "its lease had ended before it was handled; somebody else has it")
+
+    async def _call(self, envelope: Envelope, context: MessageContext) -> None:
+        limit_s = self._actor.policy.timeout_s
+        limit = asyncio.timeout(limit_s or None)
+        try:
+            async with limit:
+                if self._is_plain:
+                    plain: Callable[..., object] = self._actor.handle
+                    await asyncio.to_thread(plain, envelope, context)
+                else:
+                    await self._actor.handle(envelope, context)
+        except TimeoutError as error:
+            if limit.expired():
+                raise HandlerTimeout(f"its time limit of {limit_s:g} s was over") from error
+            raise
+
+    async def _fail(self, claim: Claim, error: Exception) -> None:
+        """Let a message be tried again, or give it up and tell whoever waits for an answer."""
+        policy = self._actor.policy
+        what = _one_line(error)
+        self._fault(claim, what)
+        text = "".join(traceback.format_exception(error))[-TAIL:]
+        if claim.number < policy.attempts and not isinstance(error, BadInput):
+            delay_s = policy.delay_after(claim.number)
+            await self._subscription.release(claim, error=text, delay_s=delay_s)
+            return
+        envelope = claim.envelope
+        answer = envelope.reply(what, sender=self._name, failed=True)
+        await self._subscription.bury(claim, text, posts=[answer] if envelope.reply_to else ())
+
+    def _fault(self, claim: Claim, what: str) -> None:
+        self._tally.fault(what)
+        self._tell(f"{self._name}: message {claim.envelope.id} ({claim.envelope.topic}): {what}")
+
+
+class HandlerTimeout(Exception):
+    """A handler took longer than its time limit."""
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:400]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

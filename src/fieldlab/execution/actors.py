@@ -1,0 +1,85 @@
+"""Finding the actors that a user wrote: classes in a module or file."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+
+from fieldlab.domain.errors import BadInput, nearest
+from fieldlab.domain.messages import check_group, check_pattern
+from fieldlab.execution.functions import load_module
+from fieldlab.ports.actor import Actor, actor_name
+
+_KEY = ("actor",)
+
+
+def load_actors(target: str, folder: str) -> list[Actor]:
+    """Make the actors that a target names.
+
+    Parameters
+    ----------
+    target
+        ``file.py`` or ``package.module`` for all actors that it defines, or ``…:Class`` for one.
+    folder
+        Where files are looked up, and the first place where modules are.
+
+    Raises
+    ------
+    BadInput
+        There is no such module or class, or an actor of it can't be made or listens to nothing.
+    """
+    module_name, _, wanted = target.partition(":")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = load_module(module_name, folder, target, _KEY)
+    found = {
+        name: member
+        for name, member in vars(module).items()
+        if inspect.isclass(member)
+        and issubclass(member, Actor)
+        and not inspect.isabstract(member)
+        and member.__module__ == module.__name__
+    }
+    if wanted and wanted not in found:
+        raise BadInput(
+            f"'{module_name}' has no actor '{wanted}'",
+            remedy=nearest(wanted, found) or f"Actors: {', '.join(found) or 'none'}",
+            key=_KEY,
+        )
+    if not found:
+        raise BadInput(
+            f"'{target}' defines no actor",
+            remedy="Write a class that inherits from fieldlab.Actor and has `topics` and `handle`",
+            key=_KEY,
+        )
+    return [_made(found[name]) for name in ([wanted] if wanted else found)]
+
+
+def target_of(target: str, actor: Actor) -> str:
+    """Name one actor of a target, for a process of its own."""
+    return f"{target.partition(':')[0]}:{type(actor).__name__}"
+
+
+def _made(kind: type[Actor]) -> Actor:
+    label = f"{Path(inspect.getfile(kind)).name}:{kind.__name__}"
+    try:
+        actor = kind()
+    except Exception as error:
+        raise BadInput(
+            f"The actor {label} can't be made: {type(error).__name__}: {error}",
+            remedy="Its class is called without arguments; read settings from the environment",
+            key=_KEY,
+        ) from error
+    if isinstance(actor.topics, str) or not actor.topics:
+        raise BadInput(
+            f"The actor {label} listens to nothing",
+            remedy='Give its class a list: topics = ["pipeline.process.*"]',
+            key=_KEY,
+        )
+    for pattern in actor.topics:
+        check_pattern(pattern)
+    check_group(actor_name(actor))
+    if actor.group:
+        check_group(actor.group)
+    return actor
