@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps, loads
@@ -274,9 +275,10 @@ def _change(difference: Difference) -> str:
     a, b = difference.a, difference.b
     if difference.key[:2] not in (("outcome", "results"), ("outcome", "duration_s")):
         return ""
-    if not all(isinstance(each, float | int) and not isinstance(each, bool) for each in (a, b)):
+    numbers = [each for each in (a, b) if isinstance(each, float | int) and math.isfinite(each)]
+    if len(numbers) < 2 or isinstance(a, bool) or isinstance(b, bool) or not a:
         return ""
-    return f" ({(b - a) / abs(a):+.1%})" if a else ""
+    return f" ({(b - a) / abs(a):+.1%})"
 
 
 def _patch_lines(a: _Side, b: _Side) -> list[str]:
