@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from fieldlab.domain.messages import DeliveryPolicy, DeliveryState, Envelope, groups_for
 from fieldlab.ports.bus import Claim, Claimed, News, Settlement
@@ -22,6 +23,9 @@ from fieldlab.store.transitions import DELIVERIES, Cause, advance_all
 
 #: claims of dead consumers that are taken back at a time
 MOST_LAPSED = 500
+
+#: errors that are the database's fault, not that of what an effect asked of it
+_OF_THE_DATABASE = (exc.OperationalError, exc.InterfaceError, exc.InternalError)
 
 _WORKED_ON = ("id", "consumer_id", "claims")
 
@@ -99,7 +103,7 @@ class SqlMessages:
                 )
             _end_lapsed_groups(connection, now)
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool | Exception]:
         with self.database.begin() as connection:
             return _Settling(connection, clock(connection)).settle(settlements)
 
@@ -340,21 +344,44 @@ class _Settling:
     connection: sa.Connection
     now: float
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        done = [False] * len(settlements)
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool | Exception]:
+        done: list[bool | Exception] = [False] * len(settlements)
         groups: dict[DeliveryState, list[int]] = {}
         for place, each in enumerate(settlements):
-            groups.setdefault(each.target, []).append(place)
+            if each.effects:
+                done[place] = self._with_effects(each)
+            else:
+                groups.setdefault(each.target, []).append(place)
         for target, places in groups.items():
             won = self._advance(target, [settlements[place] for place in places])
             for place in places:
-                claim = settlements[place].claim
-                if claim.delivery_id in won:
-                    done[place] = True
-                    self._follow(settlements[place])
-                else:
-                    done[place] = self._was_settled(settlements[place])
+                each = settlements[place]
+                done[place] = each.claim.delivery_id in won or self._was_settled(each)
+            post(
+                self.connection,
+                [
+                    envelope
+                    for place in places
+                    if settlements[place].claim.delivery_id in won
+                    for envelope in settlements[place].posts
+                ],
+            )
         return done
+
+    def _with_effects(self, settlement: Settlement) -> bool | Exception:
+        """Settle one whose effects may fail: it is then as if it had not been tried."""
+        try:
+            with self.connection.begin_nested():
+                if not self._advance(settlement.target, [settlement]):
+                    return self._was_settled(settlement)
+                for effect in settlement.effects:
+                    effect(self.connection)
+                post(self.connection, settlement.posts)
+        except _OF_THE_DATABASE:
+            raise
+        except Exception as error:  # noqa: BLE001 - an effect may raise anything
+            return error
+        return True
 
     def _advance(self, target: DeliveryState, settlements: Sequence[Settlement]) -> set[int]:
         settled = None if target is DeliveryState.WAITING else self.now
@@ -380,12 +407,6 @@ class _Settling:
             match=_WORKED_ON[1:],
         )
         return {row[0] for row in won}
-
-    def _follow(self, settlement: Settlement) -> None:
-        """Do what belongs to the step."""
-        for effect in settlement.effects:
-            effect(self.connection)
-        post(self.connection, settlement.posts)
 
     def _was_settled(self, settlement: Settlement) -> bool:
         """Say whether an earlier call, whose answer was lost, has settled it."""
