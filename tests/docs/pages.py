@@ -12,6 +12,7 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,7 @@ def run(command: str, folder: Path) -> tuple[int, str]:
         "COLUMNS": "200",
         "LANG": "C.UTF-8",
     }
-    with (folder / "stderr").open("w+b") as errors:
+    with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             ["bash", "-c", command],
             cwd=folder,
@@ -128,7 +129,6 @@ def run(command: str, folder: Path) -> tuple[int, str]:
         code = process.wait(PATIENCE_S)
         errors.seek(0)
         printed += errors.read()
-    (folder / "stderr").unlink()
     return code, _STYLE.sub("", printed.decode()).replace("\r\n", "\n")
 
 

@@ -31,6 +31,7 @@ RUN = [
     "how-to/run-commands.md",
     "how-to/read-results.md",
     "how-to/people-and-projects.md",
+    "how-to/provenance.md",
     "how-to/actors.md",
 ]
 #: what the shown parts of definitions are parts of

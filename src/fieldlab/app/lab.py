@@ -24,6 +24,7 @@ from fieldlab.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
     from fieldlab.domain.parameters import TrialSequence
+    from fieldlab.engine.scheduler import Engine
 
 
 def _local(slots: int) -> Executor:
@@ -104,7 +105,16 @@ class Lab:
             asyncio.run(_start_and_stop(_local(1), _setup(definition, Path(scratch))))
 
     def start(self, definition: Definition) -> Campaign:
-        """Make the campaign of a definition, or find the one that it has; nothing runs yet."""
+        """Make the campaign of a definition, or find the one that it has; nothing runs yet.
+
+        Raises
+        ------
+        BadInput
+            The settings refuse code that no commit holds, or it names what doesn't exist.
+        """
+        from fieldlab.engine.origin import check_code
+
+        check_code(definition, self.settings.provenance)
         sequence = self.sequence(definition)
         return self.store.ensure_campaign(
             definition, positions=sequence.positions, wanted=sequence.limit, actor=whoami()
@@ -150,31 +160,7 @@ class Lab:
     ) -> Ended:
         import asyncio
 
-        from fieldlab.engine.scheduler import Engine
-        from fieldlab.engine.sheet import StatusSheet
-
-        definition = campaign.definition
-        executor = EXECUTORS[definition.executor.kind](definition)
-        await executor.start(_setup(definition, self.settings.attempts / campaign.name))
-        try:
-            campaign = self._set_running(campaign)
-            sheet = StatusSheet(
-                self.settings.sheet(campaign.name),
-                lambda after: self.store.ended_attempts(campaign.id, after),
-                on_trouble,
-            )
-            engine = Engine(
-                self.store,
-                executor,
-                campaign,
-                self.sequence(definition),
-                sheet,
-                listener,
-                on_trouble,
-            )
-        except BaseException:
-            await executor.stop()
-            raise
+        engine = await self._ready(campaign, listener, on_trouble)
         with interrupts(
             engine, "Waiting for the running trials to end; once more stops them", on_trouble
         ) as interruptions:
@@ -190,6 +176,52 @@ class Lab:
         if why:
             ended = self._pause_unattended(campaign.id, why)
         return Ended(campaign=ended, interrupted=bool(interruptions))
+
+    async def _ready(
+        self,
+        campaign: Campaign,
+        listener: Callable[[Campaign], None],
+        on_trouble: Callable[[str], None],
+    ) -> Engine:
+        """Start the executor, find out what its trials are made with, let them be taken."""
+        import asyncio
+
+        from fieldlab.engine.liveness import this_engine
+        from fieldlab.engine.origin import captured_for, check_code, uncommitted
+        from fieldlab.engine.scheduler import Engine
+        from fieldlab.engine.sheet import StatusSheet
+
+        definition = campaign.definition
+        check_code(definition, self.settings.provenance)
+        executor = EXECUTORS[definition.executor.kind](definition)
+        # while the workers start, so that no trial waits for it
+        capturing = asyncio.create_task(
+            asyncio.to_thread(captured_for, definition, self.settings.provenance)
+        )
+        await executor.start(_setup(definition, self.settings.attempts / campaign.name))
+        try:
+            campaign = self._set_running(campaign)
+            captured = await capturing
+            if told := uncommitted(captured, self.settings.provenance):
+                on_trouble(told)
+            sheet = StatusSheet(
+                self.settings.sheet(campaign.name),
+                lambda after: self.store.ended_attempts(campaign.id, after),
+                on_trouble,
+            )
+            return Engine(
+                self.store,
+                executor,
+                campaign,
+                self.sequence(definition),
+                sheet,
+                listener,
+                on_trouble,
+                me=this_engine(executor.slots, user=whoami(), provenance=captured.provenance),
+            )
+        except BaseException:
+            await executor.stop()
+            raise
 
     def _pause_unattended(self, campaign_id: int, why: str) -> Campaign:
         """Pause a campaign that runs, unless another engine works on it."""

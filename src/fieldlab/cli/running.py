@@ -147,6 +147,10 @@ def retry(
         campaign = lab.find(name)
         if not cancelled:
             _refuse_cancelled(campaign)
+        if not no_run:
+            from fieldlab.engine.origin import check_code
+
+            check_code(campaign.definition, lab.settings.provenance)
         queued = lab.retry(campaign.name, states)
         kinds = " or ".join(states)
         say(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from fieldlab.domain.ids import uuid7
+from fieldlab.domain.provenance import Provenance, without_credentials
 from fieldlab.ports.store import Engine, EngineSign
 
 #: an engine says that it lives this often, s
@@ -37,7 +39,7 @@ def this_place() -> Place:
     return Place(host=socket.gethostname(), pid=pid, process_started=start_of(pid))
 
 
-def this_engine(slots: int) -> Engine:
+def this_engine(slots: int, *, user: str = "", provenance: Provenance | None = None) -> Engine:
     """Describe the engine that this process is about to be."""
     here = this_place()
     return Engine(
@@ -46,7 +48,23 @@ def this_engine(slots: int) -> Engine:
         pid=here.pid,
         process_started=here.process_started,
         slots=slots,
+        user=user,
+        command_line=tuple(_plain(without_credentials(word)) for word in sys.orig_argv),
+        directory=_folder(),
+        provenance=provenance,
     )
+
+
+def _folder() -> str:
+    try:
+        return _plain(str(Path.cwd()))
+    except FileNotFoundError:  # somebody deleted it
+        return ""
+
+
+def _plain(text: str) -> str:
+    """Replace bytes that aren't text in this machine's encoding: no database would take them."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def is_dead(sign: EngineSign) -> bool:

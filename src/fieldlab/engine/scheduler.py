@@ -14,6 +14,7 @@ from fieldlab.engine.sheet import StatusSheet
 from fieldlab.engine.store_thread import StoreThread
 from fieldlab.ports.executor import Batch, Executor, Outcomes
 from fieldlab.ports.store import Campaign, CampaignStore, Lease, Recording
+from fieldlab.ports.store import Engine as EngineRow
 
 #: a trial that runs longer than this is recorded as running, s
 LONG_S = 1.0
@@ -45,6 +46,8 @@ class Engine:
         sheet: StatusSheet,
         listener: Listener,
         on_trouble: Callable[[str], None],
+        *,
+        me: EngineRow | None = None,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -53,7 +56,7 @@ class Engine:
         self._sheet = sheet
         self._listener = listener
         self._on_trouble = on_trouble
-        self._me = this_engine(executor.slots)
+        self._me = me or this_engine(executor.slots)
         self._backlog = Backlog(sequence)
         self._pace = Pace(campaign.definition.guard)
         self._stored = StoreThread(on_trouble)
@@ -173,9 +176,8 @@ class Engine:
 
     async def _acquire(self) -> bool:
         """Get work from the store; False when there is none at the moment."""
-        slots = self._executor.slots
-        positions = self._pace.lease(slots)
-        retries = self._pace.retries(slots, len(self._batches))
+        positions = self._pace.lease(self._executor.slots)
+        retries = self._pace.retries(self._executor.slots, len(self._batches))
         async with self._turn:
             work = await self._stored.call(
                 lambda: self._store.acquire(self._campaign.id, self._me.id, positions, retries)

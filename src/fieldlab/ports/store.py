@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from fieldlab.domain.definition import Definition
+from fieldlab.domain.provenance import Provenance
 from fieldlab.domain.trials import CampaignState
 from fieldlab.ports.executor import Outcomes, Running
 
@@ -107,6 +108,12 @@ class Engine:
     #: when the process began, in s on a clock of its machine: tells a later one of the same pid
     process_started: float
     slots: int
+    #: who started it, with which words, in which folder; empty where nobody knows
+    user: str = ""
+    command_line: Sequence[str] = ()
+    directory: str = ""
+    #: code and environment that it runs trials with
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +171,10 @@ class CampaignStore(Protocol):
         ...
 
     def enlist(self, campaign_id: int, engine: Engine) -> None:
-        """Write an engine into the table of engines, alive from now on."""
+        """Write an engine into the table of engines, alive from now on, with its provenance.
+
+        What isn't known yet of the experiment's code, commit and environment is taken from it.
+        """
         ...
 
     def heartbeat(self, campaign_id: int, engine_id: str) -> CampaignState:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from fieldlab.domain.errors import UnknownName
 from fieldlab.domain.trials import AttemptState, TrialState
 from fieldlab.ports.store import Campaign
-from fieldlab.store import tables
+from fieldlab.store import provenances, tables
 
 #: hexadecimal digits of a fingerprint that are enough to look a trial up
 SHORTEST_FINGERPRINT = 4
@@ -45,6 +45,11 @@ class AttemptView:
     exit_code: int | None
     error: str | None
     engine_id: str | None
+    #: where it ran, who started that, and the code: None where nobody knows
+    host: str | None
+    user: str | None
+    commit: str | None
+    dirty: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +98,8 @@ _ATTEMPTS = sa.select(
             "engine_id",
         )
     ),
-).join_from(tables.attempts, tables.trials)
+    *provenances.WHENCE,
+).select_from(provenances.with_origin(tables.attempts.join(tables.trials)))
 
 
 def activity(connection: sa.Connection, campaign: Campaign) -> Activity:

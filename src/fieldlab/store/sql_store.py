@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,7 +12,15 @@ from fieldlab.domain.definition import Definition
 from fieldlab.domain.trials import CampaignState, TrialState
 from fieldlab.ports.executor import Running
 from fieldlab.ports.store import Campaign, EndedAttempt, Engine, EngineSign, Recording, Work
-from fieldlab.store import campaigns, experiments, leasing, recording, recovery, tables
+from fieldlab.store import (
+    campaigns,
+    experiments,
+    leasing,
+    provenances,
+    recording,
+    recovery,
+    tables,
+)
 from fieldlab.store.bulk import chunks, insert_rows
 from fieldlab.store.database import Database, clock
 from fieldlab.store.results import ResultsTable, stream
@@ -62,7 +71,7 @@ class SqlStore:
             )
 
     def enlist(self, campaign_id: int, engine: Engine) -> None:
-        row = {
+        row: dict[str, Any] = {
             "id": engine.id,
             "campaign_id": campaign_id,
             "host": engine.host,
@@ -70,7 +79,14 @@ class SqlStore:
             "process_started": engine.process_started,
             "slots": engine.slots,
         }
+        known = {
+            "user": engine.user,
+            "command_line": list(engine.command_line),
+            "directory": engine.directory,
+        }
+        row |= {name: value for name, value in known.items() if value}
         with self.database.begin() as connection:
+            row["provenance_id"] = provenances.keep(connection, campaign_id, engine.provenance)
             row |= dict.fromkeys(("started_at", "heartbeat_at"), clock(connection))
             insert_rows(
                 connection, tables.engines, tuple(row), [tuple(row.values())], ignore_existing=True
