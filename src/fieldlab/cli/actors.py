@@ -17,6 +17,7 @@ from fieldlab.cli.output import Json, count, local_time, say, write_json
 from fieldlab.domain.errors import BadInput
 
 if TYPE_CHECKING:
+    from fieldlab.engine.troupe import Part
     from fieldlab.ports.actor import Actor
     from fieldlab.store.actors import ActorView
 
@@ -123,8 +124,7 @@ def run(
     """
     from fieldlab.app import messaging
     from fieldlab.engine.supervisor import Manner
-    from fieldlab.engine.troupe import Part
-    from fieldlab.execution.actors import load_actors, target_of
+    from fieldlab.execution.actors import load_actors
     from fieldlab.ports.actor import actor_name
 
     if processes and until_idle:
@@ -142,20 +142,30 @@ def run(
             names = ", ".join(actor_name(actor) for _, actor in found)
             say(f"Running {names} on {lab.database.place}; Ctrl-C ends it")
         if processes:
-            parts = [
-                Part(
-                    name=actor_name(actor),
-                    command=partial(messaging.actor_command, target_of(target, actor), os.getpid()),
-                )
-                for target, actor in found
-            ]
-            messaging.run_troupe(lab, parts, say)
+            messaging.run_troupe(lab, _parts(found), say)
         else:
             manner = Manner(exits_when_stuck=bool(under), until_idle=until_idle, restarts=restarts)
             messaging.run_actors(lab, [actor for _, actor in found], say, manner)
     if json:
         write_json({"ended": [actor_name(actor) for _, actor in found]})
     raise typer.Exit(ExitCode.DONE)
+
+
+def _parts(found: Sequence[tuple[str, Actor]]) -> list[Part]:
+    """Give each actor a process of its own, which ends with this one."""
+    from fieldlab.app import messaging
+    from fieldlab.engine.troupe import Part
+    from fieldlab.execution.actors import target_of
+    from fieldlab.ports.actor import actor_name
+
+    me = os.getpid()
+    return [
+        Part(
+            name=actor_name(actor),
+            command=partial(messaging.actor_command, target_of(target, actor), me),
+        )
+        for target, actor in found
+    ]
 
 
 def _check_names(actors: Sequence[Actor]) -> None:
