@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -103,6 +104,7 @@ def test_blocks_are_read_to_the_last_row(store: SqlStore, monkeypatch: pytest.Mo
     monkeypatch.setattr(arrow, "BLOCK", 7)
     campaign = recorded(store, *([{"n": n} for n in range(start, start + 10)] for start in (0, 10)))
     assert table_of(store, campaign).column("n").to_pylist() == list(range(20))
+    assert gc.isenabled()
 
 
 def test_several_campaigns_are_read_one_after_the_other(store: SqlStore) -> None:
