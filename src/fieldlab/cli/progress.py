@@ -3,54 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Protocol, Self
 
-from fieldlab.cli.campaign_views import progress_text, total_of
-from fieldlab.cli.output import is_terminal, joined, left_text, rate_text, say
+from fieldlab.cli.output import is_terminal, joined, say
+from fieldlab.notebook.progress import Rate, progress_text, total_of
 
 if TYPE_CHECKING:
     from fieldlab.ports.store import Campaign
 
 #: without a terminal, progress is told this often, s
 LINE_S = 10.0
-#: the rate is that of so many last seconds
-WINDOW_S = 15.0
-
-
-class Rate:
-    """How fast trials end, from what was seen in the last seconds."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def see(self, campaign: Campaign) -> None:
-        """Take in how many attempts have ended by now."""
-        now = time.monotonic()
-        self._seen.append((now, campaign.attempts))
-        while len(self._seen) > 2 and now - self._seen[1][0] > WINDOW_S:
-            self._seen.popleft()
-
-    @property
-    def per_s(self) -> float:
-        """Attempts in a second; 0 as long as nobody can say."""
-        if len(self._seen) < 2:
-            return 0.0
-        (start, before), (end, after) = self._seen[0], self._seen[-1]
-        return (after - before) / (end - start) if end > start else 0.0
-
-    def describe(self, campaign: Campaign) -> str:
-        """Say how many failed, how fast it goes, how long it will take."""
-        rate = self.per_s
-        total = total_of(campaign)
-        left = total - campaign.done if total is not None else 0
-        return joined(
-            [
-                f"{campaign.failed:,} failed" if campaign.failed else "",
-                rate_text(rate) if rate else "",
-                left_text(left / rate) if rate and left > 0 else "",
-            ]
-        )
 
 
 class Progress(Protocol):

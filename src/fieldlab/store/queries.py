@@ -167,6 +167,17 @@ def failed_trials(connection: sa.Connection, campaign: Campaign) -> list[tuple[s
     return [(row.parameters, row.repeat) for row in rows]
 
 
+def point_counts(connection: sa.Connection, campaign: Campaign) -> list[tuple[str, str, int]]:
+    """Count the trials of a campaign's experiment: the point as canonical JSON, state, how many."""
+    trials = tables.trials
+    query = (
+        sa.select(trials.c.parameters, trials.c.state, sa.func.count())
+        .where(trials.c.experiment_id == campaign.experiment_id)
+        .group_by(trials.c.parameters, trials.c.state)
+    )
+    return [(parameters, state, number) for parameters, state, number in connection.execute(query)]
+
+
 def running_attempts(
     connection: sa.Connection, campaign: Campaign, *, limit: int
 ) -> list[AttemptView]:
