@@ -60,6 +60,7 @@ def claim_due(
     policy: DeliveryPolicy,
     now: float,
 ) -> list[Claim]:
+    """Claim the messages of a group that are due, the longest due first."""
     late, good, bad = _sorted(_due(connection, group, limit, now), now)
     expire(connection, [row.delivery_id for row in late], now, "nobody took it in time")
     rows = [row for row, _ in good]

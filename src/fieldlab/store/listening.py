@@ -50,6 +50,7 @@ def end_lapsed_groups(connection: sa.Connection, now: float) -> None:
 
 
 def end_groups(connection: sa.Connection, groups: Sequence[str], now: float, why: str) -> None:
+    """Let groups listen no more: what waits for them expires."""
     for group in groups:
         connection.execute(sa.delete(subscriptions).where(subscriptions.c.group_name == group))
         waiting = connection.scalars(
@@ -61,6 +62,7 @@ def end_groups(connection: sa.Connection, groups: Sequence[str], now: float, why
 
 
 def expire(connection: sa.Connection, ids: Sequence[int], now: float, why: str) -> None:
+    """Put waiting deliveries away that nobody will take any more."""
     cause = Cause(actor="bus", at=now)
     steps = [(each, now, why) for each in ids]
     columns = ("id", "settled_at", "error")
