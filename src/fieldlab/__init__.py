@@ -2,7 +2,60 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fieldlab.domain.marks import tool
 
-__all__ = ["__version__", "tool"]
+if TYPE_CHECKING:
+    from concurrent.futures import as_completed
+
+    from fieldlab.domain.errors import BadInput, FieldlabError, Halted, TrialFailed
+    from fieldlab.engine.feed import TrialFuture
+    from fieldlab.notebook.ems import EvalOnCluster, do_on_cluster
+    from fieldlab.notebook.running import Run, run
+    from fieldlab.notebook.sessions import Session, session
+
+__all__ = [
+    "BadInput",
+    "EvalOnCluster",
+    "FieldlabError",
+    "Halted",
+    "Run",
+    "Session",
+    "TrialFailed",
+    "TrialFuture",
+    "__version__",
+    "as_completed",
+    "do_on_cluster",
+    "run",
+    "session",
+    "tool",
+]
 __version__ = "0.1.0"
+
+#: where the names come from that are imported when somebody uses them: workers import this, too
+_PLACES = {
+    "BadInput": "fieldlab.domain.errors",
+    "EvalOnCluster": "fieldlab.notebook.ems",
+    "FieldlabError": "fieldlab.domain.errors",
+    "Halted": "fieldlab.domain.errors",
+    "Run": "fieldlab.notebook.running",
+    "Session": "fieldlab.notebook.sessions",
+    "TrialFailed": "fieldlab.domain.errors",
+    "TrialFuture": "fieldlab.engine.feed",
+    "as_completed": "concurrent.futures",
+    "do_on_cluster": "fieldlab.notebook.ems",
+    "run": "fieldlab.notebook.running",
+    "session": "fieldlab.notebook.sessions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'fieldlab' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,14 +6,21 @@ What only a run needs is imported when one begins: looking at a lab is to take n
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldlab.domain.definition import Definition
-from fieldlab.domain.errors import BadInput, FieldlabError, IllegalTransition, nearest
+from fieldlab.domain.errors import (
+    BadInput,
+    FieldlabError,
+    Halted,
+    IllegalTransition,
+    StoreReadOnly,
+    nearest,
+)
 from fieldlab.domain.trials import CampaignState, TrialState
 from fieldlab.ports.executor import Executor, Setup
 from fieldlab.ports.store import Campaign
@@ -23,7 +30,8 @@ from fieldlab.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
     from fieldlab.domain.parameters import TrialSequence
-    from fieldlab.engine.scheduler import Engine
+    from fieldlab.engine.feed import Feed
+    from fieldlab.engine.hosting import EngineThread
 
 
 def _local(slots: int) -> Executor:
@@ -80,16 +88,22 @@ class Lab:
     # --- from a definition to a campaign ------------------------------------------------------
 
     @staticmethod
-    def check(definition: Definition) -> None:
+    def check(definition: Definition, functions: Path | None = None) -> None:
         """Check all that can be checked before the first trial, the tool in a process of its own.
+
+        Parameters
+        ----------
+        functions
+            The lab's folder of shipped functions, if the definition names one of them.
 
         Raises
         ------
         BadInput
             Something is wrong with the definition; nothing was done.
         """
-        import asyncio
         import tempfile
+
+        from fieldlab.engine.hosting import in_own_loop
 
         if definition.executor.kind not in EXECUTORS:
             raise BadInput(
@@ -101,13 +115,15 @@ class Lab:
         with tempfile.TemporaryDirectory(
             prefix="fieldlab-check-", ignore_cleanup_errors=True
         ) as scratch:
-            asyncio.run(_start_and_stop(_local(1), _setup(definition, Path(scratch))))
+            setup = _setup(definition, Path(scratch), functions)
+            in_own_loop(lambda: _start_and_stop(_local(1), setup))
 
     def start(self, definition: Definition) -> Campaign:
         """Make the campaign of a definition, or find the one that it has; nothing runs yet."""
         sequence = self.sequence(definition)
+        positions = None if definition.takes_points else sequence.positions
         return self.store.ensure_campaign(
-            definition, positions=sequence.positions, wanted=sequence.limit, actor=whoami()
+            definition, positions=positions, wanted=sequence.limit, actor=whoami()
         )
 
     # --- running ------------------------------------------------------------------------------
@@ -122,7 +138,8 @@ class Lab:
     ) -> Ended:
         """Run a campaign in this process until it ends, pauses, or is interrupted.
 
-        Ctrl-C (SIGINT) or SIGTERM once lets the running trials end; twice ends them.
+        Ctrl-C (SIGINT) or SIGTERM once lets the running trials end; twice ends them. That is so in
+        the main thread; it may be called from any, and where an event loop runs.
 
         Raises
         ------
@@ -131,22 +148,54 @@ class Lab:
         IllegalTransition
             The campaign was cancelled; `retry` takes it up again.
         """
-        import asyncio
+        launched = self.launch(campaign, listener=listener, on_trouble=on_trouble, for_s=for_s)
+        return launched.wait()
+
+    def launch(
+        self,
+        campaign: Campaign,
+        *,
+        listener: Callable[[Campaign], None] = lambda _: None,
+        on_trouble: Callable[[str], None] = lambda _: None,
+        for_s: float | None = None,
+        feed: Feed | None = None,
+    ) -> EngineThread[Ended]:
+        """Begin to run a campaign in a thread of its own; otherwise as :meth:`run`.
+
+        Parameters
+        ----------
+        feed
+            Brings points while it runs; they wait no longer than the engine lives.
+        """
         import gc
 
-        thresholds = gc.get_threshold()
-        gc.set_threshold(100_000, 50, 50)  # records come by the thousand, and none is cyclic
-        try:
-            return asyncio.run(self._run(campaign, listener, on_trouble, for_s))
-        finally:
-            gc.set_threshold(*thresholds)
+        from fieldlab.engine.hosting import EngineThread
+
+        async def work(host: EngineThread[Ended]) -> Ended:
+            thresholds = gc.get_threshold()
+            gc.set_threshold(100_000, 50, 50)  # records come by the thousand, and none is cyclic
+            try:
+                ended = await self._run(campaign, host, listener, on_trouble, for_s, feed)
+            except BaseException as error:
+                if feed is not None:
+                    feed.end(error)
+                raise
+            finally:
+                gc.set_threshold(*thresholds)
+            if feed is not None:
+                feed.end(_halted(ended.campaign))
+            return ended
+
+        return EngineThread(work, on_trouble)
 
     async def _run(
         self,
         campaign: Campaign,
+        host: EngineThread[Ended],
         listener: Callable[[Campaign], None],
         on_trouble: Callable[[str], None],
         for_s: float | None,
+        feed: Feed | None,
     ) -> Ended:
         import asyncio
 
@@ -155,7 +204,8 @@ class Lab:
 
         definition = campaign.definition
         executor = EXECUTORS[definition.executor.kind](definition)
-        await executor.start(_setup(definition, self.settings.attempts / campaign.name))
+        attempts = self.settings.attempts / campaign.name
+        await executor.start(_setup(definition, attempts, self.settings.functions))
         try:
             campaign = self._set_running(campaign)
             sheet = StatusSheet(
@@ -175,19 +225,21 @@ class Lab:
         except BaseException:
             await executor.stop()
             raise
-        with _interrupts(engine, on_trouble) as interruptions:
-            if for_s is not None:
-                asyncio.get_running_loop().call_later(for_s, engine.drain)
-            try:
-                ended = await engine.run()
-            except FieldlabError as error:
-                with suppress(FieldlabError):  # the first error is the one to tell
-                    self._pause_unattended(campaign.id, error.what)
-                raise
-        why = "interrupted" if interruptions else f"ran for {for_s:g} s" if for_s else ""
+        engine.feed = feed
+        host.attach(engine)
+        if for_s is not None:
+            asyncio.get_running_loop().call_later(for_s, engine.drain)
+        try:
+            ended = await engine.run()
+        except FieldlabError as error:
+            with suppress(FieldlabError):  # the first error is the one to tell
+                self._pause_unattended(campaign.id, error.what)
+            raise
+        interrupted = host.interruptions > 0
+        why = "interrupted" if interrupted else f"ran for {for_s:g} s" if for_s else ""
         if why:
             ended = self._pause_unattended(campaign.id, why)
-        return Ended(campaign=ended, interrupted=bool(interruptions))
+        return Ended(campaign=ended, interrupted=interrupted)
 
     def _pause_unattended(self, campaign_id: int, why: str) -> Campaign:
         """Pause a campaign that runs, unless another engine works on it."""
@@ -261,12 +313,42 @@ class Lab:
         return self.store.requeue(campaign.id, states, by=whoami())
 
 
-def _setup(definition: Definition, attempts: Path) -> Setup:
+def keep_from_git(settings: Settings) -> None:
+    """Make the lab's own folder, with a note to git that nothing in it is to be kept.
+
+    Raises
+    ------
+    StoreReadOnly
+        The folder can't be made.
+    """
+    note = settings.home / ".gitignore"
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        if not note.exists():
+            note.write_text("*\n")
+    except OSError as error:
+        raise StoreReadOnly(
+            f"The lab's folder {settings.home} can't be made: {error.strerror}",
+            remedy="Choose another place with FIELDLAB_HOME",
+        ) from error
+
+
+def _halted(campaign: Campaign) -> Halted:
+    """Say why nobody will run the points that wait."""
+    why = f": {campaign.note}" if campaign.note else ""
+    return Halted(
+        f"{campaign.name} is {campaign.state}{why}",
+        remedy=f"Open the session again, or run what waits with `fieldlab resume {campaign.name}`",
+    )
+
+
+def _setup(definition: Definition, attempts: Path, functions: Path | None) -> Setup:
     return Setup(
         tool={"kind": definition.tool.kind, "options": dict(definition.tool.options)},
         space=definition.space,
         folder=definition.folder or str(Path.cwd()),
         attempts=str(attempts),
+        functions=str(functions or ""),
         timeout_s=definition.timeout_s,
         patience=definition.guard.consecutive_failures,
     )
@@ -277,33 +359,6 @@ async def _start_and_stop(executor: Executor, setup: Setup) -> None:
         await executor.start(setup)
     finally:
         await executor.stop()
-
-
-@contextmanager
-def _interrupts(engine: Engine, tell: Callable[[str], None]) -> Iterator[list[int]]:
-    """Let the first SIGINT or SIGTERM drain the engine, and the second stop it."""
-    import asyncio
-    import signal
-
-    loop = asyncio.get_running_loop()
-    received: list[int] = []
-
-    def interrupt(number: int) -> None:
-        received.append(number)
-        if len(received) == 1:
-            tell("Waiting for the running trials to end; once more stops them")
-            engine.drain()
-        else:
-            engine.stop()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, interrupt, number)
-    try:
-        yield received
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def whoami() -> str:

@@ -50,7 +50,7 @@ def watch(
     Without a name it is the newest that runs.
     """
     from fieldlab.cli.campaign_views import campaign_document
-    from fieldlab.cli.progress import LINE_S
+    from fieldlab.notebook.showing import LINE_S
     from fieldlab.domain.durations import parse_duration
 
     live = is_terminal() and not json
@@ -79,7 +79,7 @@ def _watch_lines(lab: Lab, campaign: Campaign, every_s: float) -> CampaignView:
     """Write a line now and then, and one at the end."""
     from fieldlab.cli.campaign_views import look, progress_text
     from fieldlab.cli.output import say
-    from fieldlab.cli.progress import Rate
+    from fieldlab.notebook.progress import Rate
 
     rate = Rate()
     while True:
@@ -98,7 +98,7 @@ def _watch_live(lab: Lab, campaign: Campaign, every_s: float) -> CampaignView:
     from rich.live import Live
 
     from fieldlab.cli.campaign_views import look
-    from fieldlab.cli.progress import Rate
+    from fieldlab.notebook.progress import Rate
     from fieldlab.cli.tables import console
 
     rate = Rate()

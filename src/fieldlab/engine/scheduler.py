@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.domain.trials import CampaignState
 from fieldlab.engine.backlog import Backlog, Pace
+from fieldlab.engine.feed import Feed
 from fieldlab.engine.liveness import HEARTBEAT_S, dead_engines, this_engine
 from fieldlab.engine.sheet import StatusSheet
 from fieldlab.engine.store_thread import StoreThread
@@ -64,6 +65,8 @@ class Engine:
         self._batches: dict[asyncio.Task[None], Batch] = {}
         #: batches that are over; their outcomes are recorded, or are among those that have ended
         self._over: list[Batch] = []
+        #: points that come while it runs
+        self.feed: Feed | None = None
         self._failure: BaseException | None = None
         self._draining = False
         self._stopping = False
@@ -75,6 +78,9 @@ class Engine:
         and what this engine still held is free for the next one.
         """
         tasks: list[asyncio.Task[None]] = []
+        if self.feed is not None:
+            loop = asyncio.get_running_loop()
+            self.feed.attach(lambda: _wake(loop, self._news))
         try:
             await self._stored.call(lambda: self._store.enlist(self._campaign.id, self._me))
             duties = (self._beat(), self._record_always(), self._work())
@@ -123,17 +129,34 @@ class Engine:
         while not self._stopping:
             if self._failure is not None:
                 raise self._failure
+            self._news.clear()  # what comes from here on is for the next turn
             if not self._draining:
+                await self._take_submitted()
                 await self._fill()
-            if not self._batches and self._ended:
-                await self._record()  # nothing more will come to share the commit
+            if self._ended and (not self._batches or self.feed is not None):
+                await self._record()  # nothing more will come to share the commit; or who waits
             if not self._batches and not self._ended and await self._is_over():
                 return
-            self._news.clear()
             # not wait_for, which in Python 3.11 may swallow a cancellation
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_S):
                     await self._news.wait()
+
+    async def _take_submitted(self) -> None:
+        """Make trials of the points that have come."""
+        arrived = self.feed.take() if self.feed is not None else []
+        if self.feed is None or not arrived:
+            return
+        points = [each.trial for each in arrived]
+        found = await self._stored.call(lambda: self._store.submit(self._campaign.id, points))
+        await self._settle(self.feed.expect(arrived, found))
+
+    async def _settle(self, trial_ids: Collection[int]) -> None:
+        """Tell those who wait for trials how they ended, if they have."""
+        if self.feed is None or not trial_ids:
+            return
+        id_ = self._campaign.id
+        self.feed.settle(await self._stored.call(lambda: self._store.endings(id_, trial_ids)))
 
     async def _fill(self) -> None:
         """Begin batches until every slot has one, and maybe one more to go on with."""
@@ -199,9 +222,10 @@ class Engine:
         if self._draining:
             return True
         async with self._turn:
-            if self._backlog.has_leases:
+            if self._backlog.has_leases or (self.feed is not None and not self.feed.is_over):
                 return False
-            if await self._stored.call(lambda: self._store.finish(self._campaign.id)):
+            id_ = self._campaign.id
+            if await self._stored.call(lambda: self._store.finish(id_, self._me.id)):
                 return True
         state = (await self._stored.call(lambda: self._store.campaign(self._campaign.id))).state
         return state is not CampaignState.RUNNING
@@ -210,6 +234,7 @@ class Engine:
         while True:
             if self._ended or self._backlog.has_used_up:
                 await self._record()
+                self._news.set()
             await asyncio.sleep(self._pace.linger())
 
     async def _record(self) -> None:
@@ -224,8 +249,9 @@ class Engine:
                 self._backlog.forget(batch)
         if not recording:
             return
+        if self.feed is not None:
+            await self._settle(self.feed.awaited(recording.trial_ids.values()))
         self._listener(self._campaign)
-        self._news.set()
         if self._campaign.state is not CampaignState.RUNNING:
             self._obey(self._campaign.state)
 
@@ -248,6 +274,8 @@ class Engine:
                 await self._stored.call(self._sheet.follow)
             if state is not CampaignState.RUNNING:
                 self._obey(state)
+            if self.feed is not None:  # others may run what somebody waits for here
+                await self._settle(self.feed.awaited())
             self._listener(self._campaign)
             await asyncio.sleep(HEARTBEAT_S / 2)
 
@@ -274,3 +302,9 @@ class Engine:
         else:
             self.drain()
         self._news.set()
+
+
+def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
+    """Let the engine look for news; may be called from any thread."""
+    with contextlib.suppress(RuntimeError):  # its loop has been closed: it is over
+        loop.call_soon_threadsafe(news.set)

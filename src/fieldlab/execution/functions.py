@@ -1,12 +1,18 @@
-"""The function tool: a Python callable that takes the parameters as keywords."""
+"""The function tool: a Python callable that takes the parameters as keywords.
+
+It is named, or *shipped*: a function of a notebook's cell or of a script lies as a pickle in the
+lab's own folder, see decision 15.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import inspect
+import linecache
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +21,8 @@ from fieldlab.domain.errors import BadInput, nearest
 from fieldlab.domain.marks import MARK
 
 _KEY = ("tool", "function")
+#: the kinds of tool that are called in the worker's own process
+FUNCTION_KINDS = frozenset({"function", "shipped"})
 
 
 def load_function(call: str, folder: str) -> Callable[..., object]:
@@ -34,9 +42,7 @@ def load_function(call: str, folder: str) -> Callable[..., object]:
         There is no such module, file or callable, or importing it fails.
     """
     module_name, _, attribute = call.partition(":")
-    for place in (str(Path.cwd()), folder):
-        if place not in sys.path:
-            sys.path.insert(0, place)
+    _make_importable(folder)
     module = _load_module(module_name, folder, call)
     if not attribute:
         return _decorated(module, call)
@@ -54,6 +60,63 @@ def load_function(call: str, folder: str) -> Callable[..., object]:
         raise BadInput(f"'{call}' is not callable", remedy="Name a function", key=_KEY)
     function: Callable[..., object] = target
     return function
+
+
+def _make_importable(folder: str) -> None:
+    for place in (str(Path.cwd()), folder):
+        if place not in sys.path:
+            sys.path.insert(0, place)
+
+
+def shipped_file(source: str, functions: Path) -> Path:
+    """Name the file of a shipped function: by the digest of its source, in the lab's own folder.
+
+    Raises
+    ------
+    BadInput
+        That is no digest.
+    """
+    if not re.fullmatch(r"[0-9a-f]{20}", source):
+        raise BadInput(f"'{source}' names no shipped function", key=_KEY)
+    return functions / f"{source}.pickle"
+
+
+def load_shipped(options: Mapping[str, str], functions: str, folder: str) -> Callable[..., object]:
+    """Load a function that a script or a notebook has left in the lab's folder.
+
+    Parameters
+    ----------
+    options
+        ``function``, its name, and ``source``, the digest of its source.
+    functions
+        The lab's folder of shipped functions: a pickle is loaded from nowhere else.
+    folder
+        Where modules that it uses are looked up first.
+
+    Raises
+    ------
+    BadInput
+        It isn't there, or can't be loaded.
+    """
+    import cloudpickle
+
+    name, path = options["function"], shipped_file(options["source"], Path(functions))
+    _make_importable(folder)
+    again = "Run the script or the notebook that it comes from again"
+    try:
+        function, file, lines = cloudpickle.loads(path.read_bytes())
+    except FileNotFoundError:
+        what = f"The function '{name}' isn't in the lab's folder: there is no {path}"
+        raise BadInput(what, remedy=again, key=_KEY) from None
+    except Exception as error:
+        what = f"The function '{name}' can't be loaded from {path}: {type(error).__name__}: {error}"
+        missing = isinstance(error, ModuleNotFoundError)
+        remedy = "Modules that it imports must lie beside the script, or be installed"
+        raise BadInput(what, remedy=remedy if missing else again, key=_KEY) from error
+    if lines:  # of a notebook's cell, which tracebacks are to show
+        linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
+    loaded: Callable[..., object] = function
+    return loaded
 
 
 def _load_module(name: str, folder: str, call: str) -> ModuleType:

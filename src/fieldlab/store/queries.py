@@ -201,6 +201,23 @@ def newest_attempts(
     return running + ended_attempts(connection, campaign, limit=left, failed=failed)
 
 
+def failures_for_good(
+    connection: sa.Connection, campaign: Campaign, *, limit: int
+) -> list[AttemptView]:
+    """List the last attempts of a campaign's failed trials, in the order of the trials."""
+    attempts, trials = tables.attempts, tables.trials
+    query = (
+        _ATTEMPTS.where(
+            trials.c.campaign_id == campaign.id,
+            tables.in_state(trials, TrialState.FAILED),
+            attempts.c.number == trials.c.attempts,
+        )
+        .order_by(trials.c.position)
+        .limit(limit)
+    )
+    return [AttemptView(**row) for row in connection.execute(query).mappings()]
+
+
 def find_trial(connection: sa.Connection, campaign: Campaign, which: str) -> TrialView | None:
     """Find a trial by the first digits of its fingerprint; None if nothing has touched it.
 

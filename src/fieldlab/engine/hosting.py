@@ -1,0 +1,137 @@
+"""The thread in which an engine runs, and how its caller's thread is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from fieldlab.engine.scheduler import Engine
+
+T = TypeVar("T")
+
+#: a signal that the system gave to another thread is noticed after so long, s
+NOTICE_S = 0.5
+
+
+class EngineThread(Generic[T]):
+    """A thread with an event loop of its own, in which one engine runs.
+
+    So it doesn't matter whether its caller is a script, a notebook, whose thread has an event loop
+    that runs already, or any other thread.
+
+    Parameters
+    ----------
+    work
+        Makes the engine, says so by :meth:`attach`, and runs it.
+    tell
+        Told, in words, what an interruption does.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[EngineThread[T]], Coroutine[Any, Any, T]],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._tell = tell
+        self._outcome: Future[T] = Future()
+        self._engine: Engine | None = None
+        self._begun = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        #: how often it was interrupted
+        self.interruptions = 0
+        # a daemon: a program that ends with an engine at work leaves it to the next one
+        self._thread = threading.Thread(
+            target=self._main, args=(work,), name="fieldlab-engine", daemon=True
+        )
+        self._thread.start()
+        self._begun.wait()
+
+    def _main(self, work: Callable[[EngineThread[T]], Coroutine[Any, Any, T]]) -> None:
+        try:
+            self._outcome.set_result(asyncio.run(self._run(work)))
+        except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits
+            self._outcome.set_exception(error)
+        finally:
+            self._begun.set()
+
+    async def _run(self, work: Callable[[EngineThread[T]], Coroutine[Any, Any, T]]) -> T:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._begun.set()
+        return await work(self)
+
+    def attach(self, engine: Engine) -> None:
+        """Say which engine is to be drained and stopped; until then an interruption ends it all."""
+        self._engine = engine
+
+    def interrupt(self) -> None:
+        """Let the running trials end and no other begin; the second time, end them.
+
+        It may be called from any thread and from a signal handler.
+        """
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # its loop has been closed: it is over
+                self._loop.call_soon_threadsafe(self._interrupted)
+
+    def _interrupted(self) -> None:
+        self.interruptions += 1
+        if self._engine is None:
+            assert self._task is not None
+            self._task.cancel()
+        elif self.interruptions == 1:
+            self._tell("Waiting for the running trials to end; once more stops them")
+            self._engine.drain()
+        else:
+            self._engine.stop()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        return self._thread.is_alive()
+
+    def wait(self) -> T:
+        """Wait for the end; in the main thread, SIGINT and SIGTERM interrupt the engine meanwhile.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            It was interrupted before there was an engine.
+        """
+        with _signals(self.interrupt):
+            while self._thread.is_alive():
+                self._thread.join(NOTICE_S)
+        try:
+            return self._outcome.result()
+        except (CancelledError, asyncio.CancelledError):
+            raise KeyboardInterrupt from None
+
+
+def in_own_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end, also where an event loop runs already."""
+
+    async def alone(_: EngineThread[T]) -> T:
+        return await work()
+
+    return EngineThread(alone, lambda _: None).wait()
+
+
+@contextlib.contextmanager
+def _signals(call: Callable[[], None]) -> Iterator[None]:
+    """Let SIGINT and SIGTERM make a call, where this is the thread that gets them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: call()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
