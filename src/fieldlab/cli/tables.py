@@ -10,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fieldlab.cli.output import STATE_COLOURS
-from fieldlab.notebook.consoles import console as console
+from fieldlab.notebook.consoles import console
+
+__all__ = ["console", "facts", "styled_state", "table"]
 
 
 def table(columns: Sequence[str], right: Iterable[str] = ()) -> Table:

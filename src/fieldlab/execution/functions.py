@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from fieldlab.domain.errors import BadInput, nearest
@@ -113,10 +113,19 @@ def load_shipped(options: Mapping[str, str], functions: str, folder: str) -> Cal
         missing = isinstance(error, ModuleNotFoundError)
         remedy = "Modules that it imports must lie beside the script, or be installed"
         raise BadInput(what, remedy=remedy if missing else again, key=_KEY) from error
-    if lines:  # of a notebook's cell, which tracebacks are to show
+    if lines:  # of a notebook's cell
         linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
+    innermost = inspect.unwrap(getattr(function, "func", function))
+    if file and hasattr(innermost, "__code__"):
+        innermost.__code__ = _placed(innermost.__code__, file)
     loaded: Callable[..., object] = function
     return loaded
+
+
+def _placed(code: CodeType, file: str) -> CodeType:
+    """Say in which file code stands, for tracebacks: a pickle doesn't tell."""
+    inner = (_placed(each, file) if isinstance(each, CodeType) else each for each in code.co_consts)
+    return code.replace(co_filename=file, co_consts=tuple(inner))
 
 
 def _load_module(name: str, folder: str, call: str) -> ModuleType:

@@ -137,8 +137,7 @@ def _distinct(values: Any) -> Any:
     """Leave out values that come again: joined arrays often share an end."""
     if not isinstance(values, list):
         return values
-    return list({(type(each) is bool, repr(each) if each != each else each): each
-                 for each in values}.values())  # fmt: skip
+    return list({(type(each) is bool, each): each for each in values}.values())
 
 
 def _stops(read: Mapping[str, Any], blocks: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -310,7 +309,7 @@ class EvalOnCluster:
 
         while self._under_way:
             future = wait(self._under_way, return_when=FIRST_COMPLETED).done.pop()
-            self._under_way.discard(future)  # type: ignore[arg-type]
+            self._under_way.discard(future)
             point = future.point  # type: ignore[attr-defined]
             try:
                 result = future.result()

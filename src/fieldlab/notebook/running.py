@@ -183,7 +183,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """ "finished", or why it isn't: "paused", "tripped" (by the guard), "cancelled" …"""
+        """Whether it is "finished", or else "paused", "tripped" by the guard, or "cancelled"."""
         return self.campaign.state.value
 
     @property

@@ -88,25 +88,25 @@ def session(
     lab = Lab(settings, create=True)
     try:
         campaign = started(lab, what)
-        return Session(lab, campaign, needed=_needed(function, names), quiet=quiet)
+        return Session(lab, campaign, defaults=_defaults(function, names), quiet=quiet)
     except BaseException:
         lab.close()
         raise
 
 
-def _needed(function: object, names: Sequence[str]) -> frozenset[str]:
-    """List the parameters that every point must have."""
+def _defaults(function: object, names: Sequence[str]) -> dict[str, Any]:
+    """Find the values that parameters have which a point leaves out."""
     if not callable(function):
-        return frozenset(names)
+        return {}
     try:
         accepted = inspect.signature(function).parameters
     except (TypeError, ValueError):
-        return frozenset()
-    return frozenset(
-        name
+        return {}
+    return {
+        name: plain(accepted[name].default)
         for name in names
-        if name in accepted and accepted[name].default is inspect.Parameter.empty
-    )
+        if name in accepted and accepted[name].default is not inspect.Parameter.empty
+    }
 
 
 class Session(Run):
@@ -118,11 +118,11 @@ class Session(Run):
     """
 
     def __init__(
-        self, lab: Lab, campaign: Campaign, *, needed: frozenset[str], quiet: bool
+        self, lab: Lab, campaign: Campaign, *, defaults: Mapping[str, Any], quiet: bool
     ) -> None:
         super().__init__(lab.settings, campaign)
         self._names: tuple[str, ...] = tuple(campaign.definition.space["submitted"])
-        self._needed = needed
+        self._defaults = defaults
         self._feed = Feed()
         self._closing = threading.Lock()
         self._progress = make_progress(quiet=quiet)
@@ -148,7 +148,7 @@ class Session(Run):
             Which repeat of the point is meant, counted from 1: for a function that isn't the same
             each time.
         **point
-            A value for each parameter; those that the function has a default for may be left out.
+            A value for each parameter; for those left out, the function's default is recorded.
 
         Returns
         -------
@@ -173,7 +173,7 @@ class Session(Run):
 
     def _checked(self, point: Mapping[str, Any]) -> dict[str, Any]:
         problems: list[Problem] = []
-        values = {name: plain(value) for name, value in point.items()}
+        values = {**self._defaults, **{name: plain(value) for name, value in point.items()}}
         for name, value in values.items():
             if name not in self._names:
                 hint = nearest(name, self._names) or f"Parameters: {', '.join(self._names)}"
@@ -184,7 +184,7 @@ class Session(Run):
         problems += [
             Problem(what=f"the point lacks '{name}'", remedy="Give it a value", key=(name,))
             for name in self._names
-            if name in self._needed and name not in values
+            if name not in values
         ]
         if problems:
             raise BadInput.of(problems)

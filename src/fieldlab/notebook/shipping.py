@@ -189,7 +189,7 @@ def _class_source(kind: type) -> str:
 
 
 def _lambda_source(code: CodeType) -> str:
-    """Find the one lambda on its line; where there are several, the code itself tells them apart."""
+    """Find the one lambda on its line; where there are several, their code tells them apart."""
     text = "".join(linecache.getlines(code.co_filename))
     try:
         tree = ast.parse(text)

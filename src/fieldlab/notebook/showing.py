@@ -134,7 +134,7 @@ class CellLine:
     def __enter__(self) -> Self:
         from IPython.display import display
 
-        self._handle = display(_line("starting"), display_id=True)
+        self._handle = display(_line("starting"), display_id=True)  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -163,7 +163,7 @@ class CellLine:
 def _line(text: str) -> Any:
     from IPython.display import Pretty
 
-    return Pretty(text)
+    return Pretty(text)  # type: ignore[no-untyped-call]
 
 
 def make_progress(*, quiet: bool = False) -> Progress:
