@@ -167,23 +167,16 @@ class Lab:
         feed
             Brings points while it runs; they wait no longer than the engine lives.
         """
-        import gc
-
         from fieldlab.engine.hosting import EngineThread
 
         async def work(host: EngineThread[Ended]) -> Ended:
-            thresholds = gc.get_threshold()
-            gc.set_threshold(100_000, 50, 50)  # records come by the thousand, and none is cyclic
+            end = feed.end if feed is not None else lambda _: None
             try:
                 ended = await self._run(campaign, host, listener, on_trouble, for_s, feed)
             except BaseException as error:
-                if feed is not None:
-                    feed.end(error)
+                end(error)
                 raise
-            finally:
-                gc.set_threshold(*thresholds)
-            if feed is not None:
-                feed.end(_halted(ended.campaign))
+            end(_halted(ended.campaign))
             return ended
 
         return EngineThread(work, on_trouble)
@@ -197,8 +190,6 @@ class Lab:
         for_s: float | None,
         feed: Feed | None,
     ) -> Ended:
-        import asyncio
-
         from fieldlab.engine.scheduler import Engine
         from fieldlab.engine.sheet import StatusSheet
 
@@ -221,14 +212,12 @@ class Lab:
                 sheet,
                 listener,
                 on_trouble,
+                feed=feed,
             )
         except BaseException:
             await executor.stop()
             raise
-        engine.feed = feed
-        host.attach(engine)
-        if for_s is not None:
-            asyncio.get_running_loop().call_later(for_s, engine.drain)
+        host.attach(engine, for_s)
         try:
             ended = await engine.run()
         except FieldlabError as error:

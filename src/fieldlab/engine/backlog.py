@@ -144,6 +144,11 @@ class Backlog:
         if positions:
             self._waiting.append((positions, held))
 
+    def add_leases(self, leases: Iterable[Lease], known: Known | None) -> None:
+        """Take leases in."""
+        for lease in leases:
+            self.add_lease(lease, known)
+
     def _unknown(self, held: _Held, positions: Sequence[int], known: Known) -> Sequence[int]:
         trials = {each: self.sequence[each] for each in positions}
         prints = {each: trial.fingerprint for each, trial in trials.items() if trial}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Self
 
-from fieldlab.domain.errors import Conflict, Halted, TrialFailed
-from fieldlab.domain.ids import Point, trial_name
+from fieldlab.domain.errors import Conflict, Halted, IllegalTransition, TrialFailed
+from fieldlab.domain.ids import Point, canonical, trial_name
 from fieldlab.domain.parameters import TrialPoint
 from fieldlab.domain.trials import TrialState
-from fieldlab.ports.store import Ending, Submitted
+from fieldlab.engine.store_thread import StoreThread
+from fieldlab.ports.store import CampaignStore, Ending, Submitted
 
 #: what a trial gives: its results, or a list of them where there are several rows or none
 Result = dict[str, Any] | list[dict[str, Any]]
@@ -60,6 +63,10 @@ class Feed:
         self._closed = False
         self._end: BaseException | None = None
         self._wake: Callable[[], None] = lambda: None
+        #: those whose points the store hasn't taken, as the campaign has stopped
+        self._left: list[TrialFuture] = []
+        self._store: CampaignStore
+        self._stored: StoreThread
 
     def submit(self, trial: TrialPoint) -> TrialFuture:
         """Hand a point in.
@@ -92,36 +99,56 @@ class Feed:
         """Whether no more points will come, and all are with the store."""
         return self._closed and not self._arrived
 
-    def attach(self, wake: Callable[[], None]) -> None:
-        """Take the call that wakes the engine, which may be made from any thread."""
-        self._wake = wake
+    def attached(self, store: CampaignStore, stored: StoreThread, wake: Callable[[], None]) -> Self:
+        """Take what the engine, whose loop runs in this thread, reaches the store by.
 
-    def take(self) -> list[TrialFuture]:
-        """Take what has arrived, but for what was cancelled meanwhile."""
+        Parameters
+        ----------
+        wake
+            Lets the engine look for what has arrived; called in its loop.
+        """
+        loop = asyncio.get_running_loop()
+
+        def wake_from_anywhere() -> None:
+            with contextlib.suppress(RuntimeError):  # its loop has been closed: it is over
+                loop.call_soon_threadsafe(wake)
+
+        self._store, self._stored, self._wake = store, stored, wake_from_anywhere
+        return self
+
+    async def take_in(self, campaign_id: int) -> None:
+        """Make trials of what has arrived, but for what was cancelled meanwhile."""
         with self._turn:
             arrived, self._arrived = self._arrived, deque()
-        return [each for each in arrived if each.set_running_or_notify_cancel()]
+        futures = [each for each in arrived if each.set_running_or_notify_cancel()]
+        if not futures:
+            return
+        points = [each.trial for each in futures]
+        try:
+            found = await self._stored.call(lambda: self._store.submit(campaign_id, points))
+        except IllegalTransition:  # it has just stopped; the engine will be told, and tell why
+            self._left.extend(futures)
+            return
+        except BaseException:
+            self._left.extend(futures)
+            raise
+        self._expect(futures, found)
+        await self.settle(campaign_id, {each.trial_id for each in found})
 
-    def expect(self, futures: Sequence[TrialFuture], found: Sequence[Submitted]) -> list[int]:
-        """Let futures wait for the trials that the store made of them; those that have ended."""
-        ended = []
+    def _expect(self, futures: Sequence[TrialFuture], found: Sequence[Submitted]) -> None:
+        """Let futures wait for the trials that the store made of them."""
         for future, submitted in zip(futures, found, strict=True):
             if submitted.owner and submitted.state is not TrialState.SUCCEEDED:
                 future.set_exception(_elsewhere(future, submitted))
-                continue
-            self._waiting[submitted.trial_id].append(future)
-            if submitted.state is TrialState.SUCCEEDED:
-                ended.append(submitted.trial_id)
-        return ended
+            else:
+                self._waiting[submitted.trial_id].append(future)
 
-    def awaited(self, trial_ids: Iterable[int] | None = None) -> list[int]:
-        """List the trials that somebody waits for, or those of them that are named."""
-        if trial_ids is None:
-            return list(self._waiting)
-        return [each for each in trial_ids if each in self._waiting]
-
-    def settle(self, endings: Iterable[Ending]) -> None:
-        """Tell those who wait how their trials ended."""
+    async def settle(self, campaign_id: int, trial_ids: Collection[int] | None = None) -> None:
+        """Tell those who wait for trials, for some of them or for any, how they ended."""
+        ids = [each for each in self._waiting if trial_ids is None or each in trial_ids]
+        if not ids:
+            return
+        endings = await self._stored.call(lambda: self._store.endings(campaign_id, ids))
         for ending in endings:
             for future in self._waiting.pop(ending.trial_id, ()):
                 _resolve(future, ending)
@@ -130,8 +157,10 @@ class Feed:
         """Tell those who still wait why they wait in vain."""
         with self._turn:
             self._end = error
-            left = [*self._arrived, *(each for some in self._waiting.values() for each in some)]
+            waiting = (each for some in self._waiting.values() for each in some)
+            left = [*self._arrived, *self._left, *waiting]
             self._arrived.clear()
+            self._left.clear()
             self._waiting.clear()
         for future in left:
             if future.running() or future.set_running_or_notify_cancel():
@@ -139,7 +168,7 @@ class Feed:
 
 
 def _resolve(future: TrialFuture, ending: Ending) -> None:
-    name = trial_name(_text(future), future.repeat)
+    name = _name(future)
     if ending.state is TrialState.SUCCEEDED:
         rows = list(ending.rows)
         future.set_result(rows[0] if len(rows) == 1 else rows)
@@ -157,14 +186,12 @@ def _resolve(future: TrialFuture, ending: Ending) -> None:
         )
 
 
-def _text(future: TrialFuture) -> str:
-    from fieldlab.domain.ids import canonical
-
-    return canonical(future.trial.parameters)
+def _name(future: TrialFuture) -> str:
+    return trial_name(canonical(future.trial.parameters), future.repeat)
 
 
 def _elsewhere(future: TrialFuture, submitted: Submitted) -> Conflict:
-    name = trial_name(_text(future), future.repeat)
+    name = _name(future)
     failed = submitted.state is TrialState.FAILED
     return Conflict(
         f"The trial {name} is {submitted.state} in {submitted.owner}, whose it is",

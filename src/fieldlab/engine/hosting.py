@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -54,11 +55,14 @@ class EngineThread(Generic[T]):
         self._begun.wait()
 
     def _main(self, work: Callable[[EngineThread[T]], Coroutine[Any, Any, T]]) -> None:
+        thresholds = gc.get_threshold()
+        gc.set_threshold(100_000, 50, 50)  # records come by the thousand, and none is cyclic
         try:
             self._outcome.set_result(asyncio.run(self._run(work)))
         except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits
             self._outcome.set_exception(error)
         finally:
+            gc.set_threshold(*thresholds)
             self._begun.set()
 
     async def _run(self, work: Callable[[EngineThread[T]], Coroutine[Any, Any, T]]) -> T:
@@ -67,9 +71,17 @@ class EngineThread(Generic[T]):
         self._begun.set()
         return await work(self)
 
-    def attach(self, engine: Engine) -> None:
-        """Say which engine is to be drained and stopped; until then an interruption ends it all."""
+    def attach(self, engine: Engine, for_s: float | None) -> None:
+        """Say which engine is to be drained and stopped; until then an interruption ends it all.
+
+        Parameters
+        ----------
+        for_s
+            It is drained after so long, if it still runs; s.
+        """
         self._engine = engine
+        if for_s is not None:
+            asyncio.get_running_loop().call_later(for_s, engine.drain)
 
     def interrupt(self) -> None:
         """Let the running trials end and no other begin; the second time, end them.

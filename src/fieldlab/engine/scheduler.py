@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
+from functools import partial
 
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.domain.trials import CampaignState
 from fieldlab.engine.backlog import Backlog, Pace
 from fieldlab.engine.feed import Feed
-from fieldlab.engine.liveness import HEARTBEAT_S, dead_engines, this_engine
+from fieldlab.engine.liveness import HEARTBEAT_S, take_over, this_engine
 from fieldlab.engine.sheet import StatusSheet
 from fieldlab.engine.store_thread import StoreThread
 from fieldlab.ports.executor import Batch, Executor, Outcomes
-from fieldlab.ports.store import Campaign, CampaignStore, Lease, Recording
+from fieldlab.ports.store import Campaign, CampaignStore, Recording
 
 #: a trial that runs longer than this is recorded as running, s
 LONG_S = 1.0
@@ -35,6 +36,8 @@ class Engine:
         Told the campaign as it stands after each commit.
     on_trouble
         Told, in words, about a database that can't be used at the moment.
+    feed
+        Brings points while it runs.
     """
 
     def __init__(
@@ -46,6 +49,8 @@ class Engine:
         sheet: StatusSheet,
         listener: Listener,
         on_trouble: Callable[[str], None],
+        *,
+        feed: Feed | None = None,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -65,8 +70,7 @@ class Engine:
         self._batches: dict[asyncio.Task[None], Batch] = {}
         #: batches that are over; their outcomes are recorded, or are among those that have ended
         self._over: list[Batch] = []
-        #: points that come while it runs
-        self.feed: Feed | None = None
+        self.feed = feed and feed.attached(store, self._stored, self._news.set)
         self._failure: BaseException | None = None
         self._draining = False
         self._stopping = False
@@ -78,9 +82,6 @@ class Engine:
         and what this engine still held is free for the next one.
         """
         tasks: list[asyncio.Task[None]] = []
-        if self.feed is not None:
-            loop = asyncio.get_running_loop()
-            self.feed.attach(lambda: _wake(loop, self._news))
         try:
             await self._stored.call(lambda: self._store.enlist(self._campaign.id, self._me))
             duties = (self._beat(), self._record_always(), self._work())
@@ -131,7 +132,8 @@ class Engine:
                 raise self._failure
             self._news.clear()  # what comes from here on is for the next turn
             if not self._draining:
-                await self._take_submitted()
+                if self.feed is not None:
+                    await self.feed.take_in(self._campaign.id)
                 await self._fill()
             if self._ended and (not self._batches or self.feed is not None):
                 await self._record()  # nothing more will come to share the commit; or who waits
@@ -141,22 +143,6 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_S):
                     await self._news.wait()
-
-    async def _take_submitted(self) -> None:
-        """Make trials of the points that have come."""
-        arrived = self.feed.take() if self.feed is not None else []
-        if self.feed is None or not arrived:
-            return
-        points = [each.trial for each in arrived]
-        found = await self._stored.call(lambda: self._store.submit(self._campaign.id, points))
-        await self._settle(self.feed.expect(arrived, found))
-
-    async def _settle(self, trial_ids: Collection[int]) -> None:
-        """Tell those who wait for trials how they ended, if they have."""
-        if self.feed is None or not trial_ids:
-            return
-        id_ = self._campaign.id
-        self.feed.settle(await self._stored.call(lambda: self._store.endings(id_, trial_ids)))
 
     async def _fill(self) -> None:
         """Begin batches until every slot has one, and maybe one more to go on with."""
@@ -204,18 +190,11 @@ class Engine:
                 lambda: self._store.acquire(self._campaign.id, self._me.id, positions, retries)
             )
             self._backlog.add_retries(work.retries)
-            if work.leases:
-                await self._stored.call(lambda: self._take_in(work.leases))
+            if work.leases:  # without the trials that earlier campaigns have run
+                shared = self._campaign.shares_trials
+                known = partial(self._store.known, self._campaign.experiment_id) if shared else None
+                await self._stored.call(lambda: self._backlog.add_leases(work.leases, known))
         return bool(self._backlog)
-
-    def _take_in(self, leases: Sequence[Lease]) -> None:
-        """Take leases into the backlog, without the trials that earlier campaigns have run."""
-
-        def known(prints: Collection[str]) -> set[str]:
-            return self._store.known(self._campaign.experiment_id, prints)
-
-        for lease in leases:
-            self._backlog.add_lease(lease, known if self._campaign.shares_trials else None)
 
     async def _is_over(self) -> bool:
         """With nothing under way: whether this engine has nothing more to do."""
@@ -227,7 +206,7 @@ class Engine:
             id_ = self._campaign.id
             if await self._stored.call(lambda: self._store.finish(id_, self._me.id)):
                 return True
-        state = (await self._stored.call(lambda: self._store.campaign(self._campaign.id))).state
+        state = (await self._stored.call(lambda: self._store.campaign(id_))).state
         return state is not CampaignState.RUNNING
 
     async def _record_always(self) -> None:
@@ -250,7 +229,7 @@ class Engine:
         if not recording:
             return
         if self.feed is not None:
-            await self._settle(self.feed.awaited(recording.trial_ids.values()))
+            await self.feed.settle(self._campaign.id, recording.trial_ids.values())
         self._listener(self._campaign)
         if self._campaign.state is not CampaignState.RUNNING:
             self._obey(self._campaign.state)
@@ -269,21 +248,15 @@ class Engine:
         while True:
             async with self._turn:
                 state = await self._stored.call(lambda: self._store.heartbeat(id_, self._me.id))
-                await self._stored.call(self._take_over)
+                await self._stored.call(lambda: take_over(self._store, id_))
                 await self._begin_long()
                 await self._stored.call(self._sheet.follow)
             if state is not CampaignState.RUNNING:
                 self._obey(state)
             if self.feed is not None:  # others may run what somebody waits for here
-                await self._settle(self.feed.awaited())
+                await self.feed.settle(id_)
             self._listener(self._campaign)
             await asyncio.sleep(HEARTBEAT_S / 2)
-
-    def _take_over(self) -> None:
-        """Free what dead engines of the campaign held."""
-        dead = dead_engines(self._store.live_engines(self._campaign.id))
-        if dead:
-            self._store.recover(self._campaign.id, dead)
 
     async def _begin_long(self) -> None:
         """Record the trials as running that have run for a while."""
@@ -302,9 +275,3 @@ class Engine:
         else:
             self.drain()
         self._news.set()
-
-
-def _wake(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
-    """Let the engine look for news; may be called from any thread."""
-    with contextlib.suppress(RuntimeError):  # its loop has been closed: it is over
-        loop.call_soon_threadsafe(news.set)

@@ -43,8 +43,8 @@ def do_on_cluster(
 ) -> Run:
     """Run an EMS experiment: a function at every point of some grids.
 
-    Points that are recorded aren't run again, whichever script ran them. A point that raises is
-    recorded as failed, and the rest goes on.
+    Points that are recorded aren't run again. One that raises is recorded as failed, and the rest
+    goes on.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def do_on_cluster(
         Takes the parameters as keywords and returns a DataFrame, or whatever :func:`fieldlab.run`
         takes. The parameters needn't be in it.
     client
-        A Dask client of a LocalCluster: as many trials at a time as it has threads, in processes of
-        fieldlab's own. None: as many as there are processors.
+        A Dask client of a LocalCluster: as many trials at a time as it has threads, but in
+        fieldlab's processes. None: as many as there are processors.
     remote, credentials, project_id
         Ignored: the results go to the lab's database.
     quiet
@@ -68,21 +68,13 @@ def do_on_cluster(
     Raises
     ------
     BadInput
-        The experiment can't be used, or the client's cluster isn't one of this machine; nothing
-        ran.
+        The experiment or the client can't be used; nothing ran.
     """
     _tell_ignored(remote=remote, credentials=credentials, project_id=project_id)
-    slots = _slots_of(client)
+    words = {"slots": _slots_of(client), "guard": "off", **words}
     read = _read(experiment)
     try:
-        return run(
-            instance,
-            name=read["table_name"],
-            slots=words.pop("slots", slots),
-            quiet=quiet,
-            space=_space(read),
-            **{"guard": "off", **words},
-        )
+        return run(instance, name=read["table_name"], quiet=quiet, space=_space(read), **words)
     except BadInput as error:
         raise _in_ems_words(error, read) from None
 

@@ -71,13 +71,17 @@ def run(
 
     what = described(function, name, slots, words)
     with opened() as lab:
-        campaign = started(lab, what)
-        if campaign.state is CampaignState.FINISHED and not _has_queued(lab, campaign):
-            return Run(lab.settings, campaign)
-        ended = _run_shown(lab, campaign, quiet=quiet)
-        if ended.interrupted:
-            raise KeyboardInterrupt(f"go on with `fieldlab resume {campaign.name}`")
-        return Run(lab.settings, ended.campaign)
+        return Run(lab.settings, _finished(lab, started(lab, what), quiet=quiet))
+
+
+def _finished(lab: Lab, campaign: Campaign, *, quiet: bool) -> Campaign:
+    """Run a campaign until it ends or stops itself."""
+    if campaign.state is CampaignState.FINISHED and not _has_queued(lab, campaign):
+        return campaign
+    ended = _run_shown(lab, campaign, quiet=quiet)
+    if ended.interrupted:
+        raise KeyboardInterrupt(f"go on with `fieldlab resume {campaign.name}`")
+    return ended.campaign
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from fieldlab.app import Ended, Lab
     from fieldlab.engine.hosting import EngineThread
+    from fieldlab.notebook.defining import Described
     from fieldlab.ports.store import Campaign
 
 
@@ -64,6 +65,29 @@ def session(
     IllegalTransition
         The campaign was cancelled.
     """
+    what, names = _described(function, name, parameters, slots, words)
+    from fieldlab.app import Lab, keep_from_git
+    from fieldlab.settings import load_settings
+
+    settings = load_settings()
+    keep_from_git(settings)
+    lab = Lab(settings, create=True)
+    try:
+        campaign = started(lab, what)
+        return Session(lab, campaign, defaults=_defaults(function, names), quiet=quiet)
+    except BaseException:
+        lab.close()
+        raise
+
+
+def _described(
+    function: Callable[..., object] | str | Path,
+    name: str | None,
+    parameters: Iterable[str] | None,
+    slots: int | None,
+    words: Mapping[str, Any],
+) -> tuple[Described, list[str]]:
+    """Check what a script says; give the definition and the names of the parameters."""
     if callable(function):
         names = list(parameters) if parameters is not None else parameters_of(function)
         try:
@@ -80,18 +104,7 @@ def session(
                 key=("space", "submitted"),
             )
         names = list(what.definition.space["submitted"])
-    from fieldlab.app import Lab, keep_from_git
-    from fieldlab.settings import load_settings
-
-    settings = load_settings()
-    keep_from_git(settings)
-    lab = Lab(settings, create=True)
-    try:
-        campaign = started(lab, what)
-        return Session(lab, campaign, defaults=_defaults(function, names), quiet=quiet)
-    except BaseException:
-        lab.close()
-        raise
+    return what, names
 
 
 def _defaults(function: object, names: Sequence[str]) -> dict[str, Any]:
