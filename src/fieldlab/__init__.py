@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fieldlab.domain.errors import BadInput, FieldlabError, Halted, TrialFailed
     from fieldlab.engine.feed import TrialFuture
     from fieldlab.notebook.ems import EvalOnCluster, do_on_cluster
+    from fieldlab.notebook.reading import open  # noqa: A004
     from fieldlab.notebook.running import Run, run
     from fieldlab.notebook.sessions import Session, session
 
@@ -28,6 +29,7 @@ __all__ = [
     "__version__",
     "as_completed",
     "do_on_cluster",
+    "open",
     "run",
     "session",
     "tool",
@@ -46,6 +48,7 @@ _PLACES = {
     "TrialFuture": "fieldlab.engine.feed",
     "as_completed": "concurrent.futures",
     "do_on_cluster": "fieldlab.notebook.ems",
+    "open": "fieldlab.notebook.reading",
     "run": "fieldlab.notebook.running",
     "session": "fieldlab.notebook.sessions",
 }

@@ -1,4 +1,4 @@
-"""Labs in which something has been recorded, on either database."""
+"""Labs to read, on either database."""
 
 from __future__ import annotations
 
@@ -8,11 +8,27 @@ from pathlib import Path
 import pytest
 
 from fieldlab.app import Lab
+from fieldlab.notebook.reading import LabReader
 from fieldlab.settings import Settings
+from tests.cli.program import end_all
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running() -> Iterator[None]:
+    """End the programs that a failed test left behind."""
+    yield
+    end_all()
 
 
 @pytest.fixture
-def lab(folder: Path, database_url: str) -> Iterator[Lab]:
+def lab(folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """Have an empty lab, which programs that are started here use too."""
+    monkeypatch.setenv("FIELDLAB_DATABASE", database_url)
     made = Lab(Settings(home=folder / ".fieldlab", database=database_url))
     yield made
     made.close()
+
+
+@pytest.fixture
+def reader(lab: Lab) -> LabReader:
+    return LabReader(lab)

@@ -16,7 +16,6 @@ from fieldlab.cli.campaign_views import (
     counts_text,
     look,
     next_steps,
-    progress_text,
 )
 from fieldlab.cli.journal import DIGITS, attempt_document, folder_of, took
 from fieldlab.cli.labs import Name, opened
@@ -25,6 +24,7 @@ from fieldlab.cli.trial_words import TrialWords, Untouched, find_trial
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.ids import trial_name
 from fieldlab.domain.trials import CampaignState, TrialState
+from fieldlab.notebook.progress import progress_text
 
 if TYPE_CHECKING:
     from fieldlab.app import Lab

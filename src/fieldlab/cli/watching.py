@@ -77,9 +77,9 @@ def _is_over(view: CampaignView) -> bool:
 
 def _watch_lines(lab: Lab, campaign: Campaign, every_s: float) -> CampaignView:
     """Write a line now and then, and one at the end."""
-    from fieldlab.cli.campaign_views import look, progress_text
+    from fieldlab.cli.campaign_views import look
     from fieldlab.cli.output import say
-    from fieldlab.notebook.progress import Rate
+    from fieldlab.notebook.progress import Rate, progress_text
 
     rate = Rate()
     while True:
@@ -115,8 +115,8 @@ def _watch_live(lab: Lab, campaign: Campaign, every_s: float) -> CampaignView:
 def _drawn(lab: Lab, view: CampaignView, pace: str) -> Table:
     from rich.progress_bar import ProgressBar
 
-    from fieldlab.cli.campaign_views import progress_text, total_of
     from fieldlab.cli.tables import facts, styled_state
+    from fieldlab.notebook.progress import progress_text, total_of
     from fieldlab.store.queries import ended_attempts, running_attempts
 
     campaign = view.campaign

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -200,46 +199,42 @@ class Run:
         """Trials of this campaign that have failed for good."""
         return self.campaign.failed
 
-    def results(self, *, own_columns: bool = False) -> pd.DataFrame:
+    def results(self, kind: str = "pandas", *, own_columns: bool = False) -> Any:
         """Read all results of the experiment's version, whichever campaign recorded them.
 
         Parameters
         ----------
+        kind
+            "pandas", "polars" or "arrow".
         own_columns
             With the columns that fieldlab adds, such as ``trial_id`` and ``recorded_at``.
 
         Returns
         -------
-        pandas.DataFrame
-            A row per row of results: parameters first, then results.
+        pandas.DataFrame, polars.DataFrame or pyarrow.Table
+            A row per row of results: parameters first, then results, in the order of the trials.
 
         Raises
         ------
         MissingExtra
-            pandas isn't installed.
+            A library that it needs isn't installed.
         """
-        from fieldlab.notebook.frames import results_frame
+        from fieldlab.notebook.frames import check_kind, frame_of
+        from fieldlab.store.arrow import arrow_table
+        from fieldlab.store.extracts import result_rows
 
-        experiment = self.name.rpartition(".")[0]
-        with self._lab() as lab:
-            return results_frame(lab, experiment, kind="pandas", own_columns=own_columns)
-
-    def failures(self, limit: int = 1_000) -> list[dict[str, Any]]:
-        """List the trials that failed for good: point, repeat, status, attempts, error."""
-        from fieldlab.store.queries import failures_for_good
-
+        check_kind(kind)
         with self._lab() as lab, lab.database.read() as connection:
-            failed = failures_for_good(connection, lab.store.campaign(self._id), limit=limit)
-        return [
-            {
-                "point": json.loads(each.parameters),
-                "repeat": each.repeat,
-                "status": each.status,
-                "attempts": each.number,
-                "error": each.error,
-            }
-            for each in failed
-        ]
+            campaign = lab.store.campaign(self._id)
+            rows = result_rows(connection, campaign, everywhere=True, own_columns=own_columns)
+            return frame_of(arrow_table(rows), kind)
+
+    def failures(self) -> pd.DataFrame:
+        """List the trials that failed for good, as :meth:`LabReader.failures` does."""
+        from fieldlab.notebook.summaries import failures_frame
+
+        with self._lab() as lab:
+            return failures_frame(lab, [lab.store.campaign(self._id)])
 
     def __repr__(self) -> str:
         campaign = self.campaign

@@ -20,8 +20,6 @@ from fieldlab.notebook.running import Run, say_if_stopped, started
 from fieldlab.notebook.showing import make_progress
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from fieldlab.app import Ended, Lab
     from fieldlab.engine.hosting import EngineThread
     from fieldlab.notebook.defining import Described
@@ -235,10 +233,6 @@ class Session(Run):
         """At the program's end: stop the running trials; they are tried again."""
         self._engine.interrupt()
         self.stop()
-
-    def results(self, *, own_columns: bool = False) -> pd.DataFrame:
-        """Read what has been recorded so far; see :meth:`Run.results`."""
-        return super().results(own_columns=own_columns)
 
     def __enter__(self) -> Self:
         return self

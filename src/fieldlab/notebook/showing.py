@@ -1,11 +1,11 @@
-"""A running campaign on the screen: a bar, a cell's line that changes, or lines in a log."""
+"""A running campaign on the screen: a bar, a notebook's cell, or lines in a log."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from fieldlab.notebook.progress import Rate, progress_text, total_of
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: without a terminal, progress is told this often, s
 LINE_S = 10.0
-#: a cell's line changes this often, s
+#: a cell's bar changes this often, s
 CELL_S = 0.5
 
 
@@ -122,19 +122,18 @@ class Bar:
         self._console.print(text, soft_wrap=True)
 
 
-class CellLine:
-    """Progress as one line below a notebook's cell, which changes in place."""
+class Cell:
+    """Progress as a bar below a notebook's cell, which changes in place."""
 
     def __init__(self) -> None:
+        from fieldlab.notebook.watching import NotebookScreen
+
         self._rate = Rate()
-        self._shown_at = 0.0
+        self._screen = NotebookScreen()
+        self._shown_at = -CELL_S
         self._last: Campaign | None = None
-        self._handle: Any = None
 
     def __enter__(self) -> Self:
-        from IPython.display import display
-
-        self._handle = display(_line("starting"), display_id=True)  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -148,35 +147,22 @@ class CellLine:
             self._show(campaign)
 
     def _show(self, campaign: Campaign) -> None:
+        from fieldlab.notebook.watching import View
+
         self._shown_at = time.monotonic()
-        total = total_of(campaign)
-        of = f"{100 * campaign.done / total:.0f} % " if total else ""
-        state = campaign.state.value
-        line = f"{campaign.name} {state}: {of}{_said(campaign, self._rate)}"
-        if self._handle is not None:
-            self._handle.update(_line(line))
+        state, pace = campaign.state.value, self._rate.describe(campaign)
+        self._screen.show(View(campaign=campaign, state=state, pace=pace, running=(), picture=""))
 
     def tell(self, text: str) -> None:
         tell(text)
 
 
-def _line(text: str) -> Any:
-    from IPython.display import Pretty
-
-    return Pretty(text)  # type: ignore[no-untyped-call]
-
-
 def make_progress(*, quiet: bool = False) -> Progress:
     """Choose how progress is shown: where somebody watches, in place."""
+    from fieldlab.notebook.watching import is_notebook
+
     if quiet:
         return Quiet()
-    if _in_notebook():
-        return CellLine()
+    if is_notebook():
+        return Cell()
     return Bar() if sys.stderr.isatty() else Lines()
-
-
-def _in_notebook() -> bool:
-    """Whether this is the kernel of a notebook."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and getattr(shell, "kernel", None) is not None

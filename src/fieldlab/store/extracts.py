@@ -148,6 +148,39 @@ def _type_of(type_: sa.types.TypeEngine[Any]) -> str:
     return next(name for kind, name in _TYPES.items() if isinstance(type_, kind))
 
 
+def failure_rows(connection: sa.Connection, campaigns: Sequence[Campaign]) -> Extract:
+    """Give the failed trials of campaigns, each with how and where its last attempt ended.
+
+    ``parameters`` is canonical JSON, ``error`` a traceback or the end of what a command wrote.
+    """
+    attempts, trials, engines = tables.attempts, tables.trials, tables.engines
+    query = (
+        sa.select(
+            trials.c.campaign_id,
+            trials.c.fingerprint,
+            trials.c.repeat,
+            trials.c.parameters,
+            trials.c.attempts,
+            *(attempts.c[name] for name in ("status", "failure", "exit_code", "error")),
+            engines.c.host,
+            attempts.c.started_at,
+            attempts.c.ended_at,
+        )
+        .join_from(
+            trials,
+            attempts,
+            (attempts.c.trial_id == trials.c.id) & (attempts.c.number == trials.c.attempts),
+        )
+        .outerjoin(engines, engines.c.id == attempts.c.engine_id)
+        .where(
+            trials.c.campaign_id.in_([each.id for each in campaigns]),
+            tables.in_state(trials, TrialState.FAILED),
+        )
+        .order_by(trials.c.campaign_id, trials.c.position)
+    )
+    return _extract(connection, [query])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
     """Trials that are queued to be tried again."""

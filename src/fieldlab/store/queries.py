@@ -161,6 +161,17 @@ def failed_trials(connection: sa.Connection, campaign: Campaign) -> list[tuple[s
     return [(row.parameters, row.repeat) for row in rows]
 
 
+def point_counts(connection: sa.Connection, campaign: Campaign) -> list[tuple[str, str, int]]:
+    """Count the trials of a campaign's experiment: the point as canonical JSON, state, how many."""
+    trials = tables.trials
+    query = (
+        sa.select(trials.c.parameters, trials.c.state, sa.func.count())
+        .where(trials.c.experiment_id == campaign.experiment_id)
+        .group_by(trials.c.parameters, trials.c.state)
+    )
+    return [(parameters, state, number) for parameters, state, number in connection.execute(query)]
+
+
 def running_attempts(
     connection: sa.Connection, campaign: Campaign, *, limit: int
 ) -> list[AttemptView]:
@@ -199,23 +210,6 @@ def newest_attempts(
     running = [] if failed else running_attempts(connection, campaign, limit=limit)
     left = limit - len(running)
     return running + ended_attempts(connection, campaign, limit=left, failed=failed)
-
-
-def failures_for_good(
-    connection: sa.Connection, campaign: Campaign, *, limit: int
-) -> list[AttemptView]:
-    """List the last attempts of a campaign's failed trials, in the order of the trials."""
-    attempts, trials = tables.attempts, tables.trials
-    query = (
-        _ATTEMPTS.where(
-            trials.c.campaign_id == campaign.id,
-            tables.in_state(trials, TrialState.FAILED),
-            attempts.c.number == trials.c.attempts,
-        )
-        .order_by(trials.c.position)
-        .limit(limit)
-    )
-    return [AttemptView(**row) for row in connection.execute(query).mappings()]
 
 
 def find_trial(connection: sa.Connection, campaign: Campaign, which: str) -> TrialView | None:
