@@ -6,6 +6,7 @@ lab's own folder, see decision 15.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -14,7 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from fieldlab.domain.errors import BadInput, nearest
@@ -115,11 +116,22 @@ def load_shipped(options: Mapping[str, str], functions: str, folder: str) -> Cal
         raise BadInput(what, remedy=remedy if missing else again, key=_KEY) from error
     if lines:  # of a notebook's cell
         linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
-    innermost = inspect.unwrap(getattr(function, "func", function))
-    if file and hasattr(innermost, "__code__"):
+    innermost = innermost_of(function)
+    if isinstance(innermost, FunctionType):
         innermost.__code__ = _placed(innermost.__code__, file)
     loaded: Callable[..., object] = function
     return loaded
+
+
+def innermost_of(function: Any) -> Any:
+    """Take partial applications and bindings off a function."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif inspect.ismethod(function):
+            function = function.__func__
+        else:
+            return function
 
 
 def _placed(code: CodeType, file: str) -> CodeType:

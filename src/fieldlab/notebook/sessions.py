@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import inspect
 import threading
@@ -145,7 +144,6 @@ class Session(Run):
             on_trouble=self._progress.tell,
             feed=self._feed,
         )
-        atexit.register(self._abandon)
 
     def submit(self, *, repeat: int = 1, **point: Any) -> TrialFuture:
         """Submit a point; it doesn't wait.
@@ -219,7 +217,6 @@ class Session(Run):
         with self._closing:
             if self._open_lab is None:
                 return None
-            atexit.unregister(self._abandon)
             try:
                 ended = self._engine.wait()
                 say_if_stopped(self._progress, ended.campaign)
@@ -228,11 +225,6 @@ class Session(Run):
                 self._open_lab.close()
                 self._open_lab = None
             return ended
-
-    def _abandon(self) -> None:
-        """At the program's end: stop the running trials; they are tried again."""
-        self._engine.interrupt()
-        self.stop()
 
     def __enter__(self) -> Self:
         return self

@@ -23,7 +23,7 @@ from typing import Any
 from fieldlab.domain.definition import ToolSpec
 from fieldlab.domain.errors import BadInput
 from fieldlab.domain.ids import canonical, digest, uuid7
-from fieldlab.execution.functions import shipped_file
+from fieldlab.execution.functions import innermost_of, shipped_file
 
 #: closures that are looked into, one inside the other
 _DEEPEST = 8
@@ -68,7 +68,7 @@ def callee_of(function: object) -> Callee:
     named = _named(function)
     if named is not None:
         return named
-    name = getattr(_innermost(function), "__qualname__", type(function).__name__)
+    name = getattr(innermost_of(function), "__qualname__", type(function).__name__)
     options = {"function": name, "source": digest(list(_identity(function, 0)))}
     return Callee(
         tool=ToolSpec(kind="shipped", options=options),
@@ -105,7 +105,7 @@ def _named(function: Callable[..., object]) -> Callee | None:
 
 def _folder_of(function: Callable[..., object]) -> Path:
     """Find the folder of the script or module that a function stands in; else the working one."""
-    module = sys.modules.get(getattr(_innermost(function), "__module__", None) or "")
+    module = sys.modules.get(getattr(innermost_of(function), "__module__", None) or "")
     file = getattr(module, "__file__", None)
     if module is None or file is None:
         return Path.cwd()
@@ -113,17 +113,6 @@ def _folder_of(function: Callable[..., object]) -> Path:
 
 
 # --- identity ----------------------------------------------------------------------------------
-
-
-def _innermost(function: Any) -> Any:
-    """Take partial applications and bindings off a function."""
-    while True:
-        if isinstance(function, functools.partial):
-            function = function.func
-        elif inspect.ismethod(function):
-            function = function.__func__
-        else:
-            return function
 
 
 def _identity(function: Any, depth: int) -> Iterator[Any]:
@@ -217,7 +206,7 @@ def _code_text(code: CodeType) -> str:
 def _pickled(function: Callable[..., object], name: str) -> bytes:
     import cloudpickle
 
-    code = getattr(_innermost(function), "__code__", None)
+    code = getattr(innermost_of(function), "__code__", None)
     file = code.co_filename if code is not None else ""
     # workers can read files, but not the cells of a notebook, which tracebacks are to show as well
     lines = [] if not file or Path(file).is_file() else linecache.getlines(file)
