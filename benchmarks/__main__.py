@@ -12,7 +12,17 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import commands, ems, functions, machine, reporting, rivals, scale, startup
+from benchmarks import (
+    commands,
+    ems,
+    functions,
+    machine,
+    reading,
+    reporting,
+    rivals,
+    scale,
+    startup,
+)
 from benchmarks.measuring import ROOT, BenchmarkFailed
 from benchmarks.reporting import Report
 
@@ -22,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[Path, int], Report]] = {
     "ems": ems.measure,
     "scale": scale.measure,
     "startup": startup.measure,
+    "reading": reading.measure,
 }
 #: how long to look whether the machine is at rest, s
 BUSY_S = 3.0

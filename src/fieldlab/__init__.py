@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 from fieldlab.domain.marks import tool
 
 if TYPE_CHECKING:
-    from concurrent.futures import as_completed
-
     from fieldlab.domain.errors import BadInput, FieldlabError, Halted, TrialFailed
     from fieldlab.engine.feed import TrialFuture
     from fieldlab.notebook.ems import EvalOnCluster, do_on_cluster
     from fieldlab.notebook.reading import open  # noqa: A004
     from fieldlab.notebook.running import Run, run
-    from fieldlab.notebook.sessions import Session, session
+    from fieldlab.notebook.sessions import Session, as_completed, session
 
 __all__ = [
     "BadInput",
@@ -46,7 +44,7 @@ _PLACES = {
     "Session": "fieldlab.notebook.sessions",
     "TrialFailed": "fieldlab.domain.errors",
     "TrialFuture": "fieldlab.engine.feed",
-    "as_completed": "concurrent.futures",
+    "as_completed": "fieldlab.notebook.sessions",
     "do_on_cluster": "fieldlab.notebook.ems",
     "open": "fieldlab.notebook.reading",
     "run": "fieldlab.notebook.running",

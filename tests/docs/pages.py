@@ -132,6 +132,20 @@ def run(command: str, folder: Path) -> tuple[int, str]:
     return code, _STYLE.sub("", printed.decode()).replace("\r\n", "\n")
 
 
+def play(page: str, folder: Path) -> None:
+    """Write the files that a page shows, and run its commands, in its order, in an empty folder."""
+    for block in blocks(page):
+        if block.title:
+            (folder / block.title).write_text(block.text)
+        if block.language != "console":
+            continue
+        for shown in commands(block):
+            code, printed = run(shown.command, folder)
+            where = f"docs/{page}:{block.line}, $ {shown.command}"
+            assert code == 0, f"{where}\n{printed}"
+            assert matches(shown.printed, printed), f"{where}\n{printed}"
+
+
 def _everything(terminal: int) -> Iterator[bytes]:
     with open(terminal, "rb", buffering=0) as file:
         while True:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -75,6 +76,25 @@ def session(
     except BaseException:
         lab.close()
         raise
+
+
+def as_completed(
+    futures: Iterable[TrialFuture], timeout: float | None = None
+) -> Iterator[TrialFuture]:
+    """Give futures as they are done, as ``concurrent.futures.as_completed`` does.
+
+    Parameters
+    ----------
+    timeout
+        Longest time that all of it may take, s.
+
+    Raises
+    ------
+    TimeoutError
+        It took longer.
+    """
+    done: Any = concurrent.futures.as_completed(futures, timeout)
+    yield from done
 
 
 def _described(
