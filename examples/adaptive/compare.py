@@ -29,11 +29,9 @@ def main() -> None:
     random = drawn.results()["error"]
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     for errors, colour, label in ((random, "#999999", "random"), (searched, "#3b5bb5", "adaptive")):
-        numbers = range(1, len(errors) + 1)
+        numbers, best = range(1, len(errors) + 1), errors.cummin()
         axes.scatter(numbers, errors, s=6, color=colour, alpha=0.5, linewidths=0)
-        axes.step(
-            numbers, errors.cummin(), where="post", color=colour, label=f"{label}, best so far"
-        )
+        axes.step(numbers, best, where="post", color=colour, label=f"{label}, best so far")
     axes.set(xlabel="trials", ylabel="error", yscale="log")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

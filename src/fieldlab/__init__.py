@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import importlib
+import typing
 
 from fieldlab.domain.marks import tool
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from fieldlab.domain.errors import BadInput, FieldlabError, Halted, TrialFailed
     from fieldlab.engine.feed import TrialFuture
     from fieldlab.notebook.ems import EvalOnCluster, do_on_cluster
@@ -52,9 +52,9 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
+        return getattr(importlib.import_module(_PLACES[name]), name)
     raise AttributeError(f"module 'fieldlab' has no attribute '{name}'")
 
 

@@ -28,13 +28,6 @@ class TrialFuture(Future[Result]):
     it returned several rows. It raises :class:`fieldlab.TrialFailed`, with the traceback of the
     function, for a trial that failed for good, and :class:`fieldlab.Halted` when the campaign
     stopped before the trial had ended. A future that the engine hasn't looked at can be cancelled.
-
-    Attributes
-    ----------
-    point
-        The parameters.
-    repeat
-        Which repeat of the point it is, counted from 1.
     """
 
     def __init__(self, trial: TrialPoint) -> None:
@@ -43,10 +36,12 @@ class TrialFuture(Future[Result]):
 
     @property
     def point(self) -> Point:
+        """The parameters."""
         return dict(self.trial.parameters)
 
     @property
     def repeat(self) -> int:
+        """Which repeat of the point it is, counted from 1."""
         return self.trial.repeat
 
 
