@@ -146,6 +146,7 @@ def _run_shown(lab: Lab, campaign: Campaign, *, quiet: bool) -> Ended:
 
     with make_progress(quiet=quiet) as progress:
         ended = lab.run(campaign, listener=progress.update, on_trouble=progress.tell)
+        progress.update(ended.campaign)
         say_if_stopped(progress, ended.campaign)
     return ended
 

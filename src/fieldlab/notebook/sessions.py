@@ -239,6 +239,7 @@ class Session(Run):
                 return None
             try:
                 ended = self._engine.wait()
+                self._progress.update(ended.campaign)
                 say_if_stopped(self._progress, ended.campaign)
             finally:
                 self._progress.__exit__(None, None, None)
