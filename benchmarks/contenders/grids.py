@@ -39,7 +39,9 @@ def on_ems(experiment: dict[str, Any], client: Any) -> None:
         ("pg8000.dbapi", "Connection"),
     ):
         module = sys.modules[name] = types.ModuleType(name)
-        setattr(module, member, type(member, (Exception,), {"credentials": None}))
+        setattr(
+            module, member, type(member, (Exception,), {"credentials": None, "Credentials": None})
+        )
     sys.modules["pandas_gbq"].exceptions = sys.modules["pandas_gbq.exceptions"]  # type: ignore[attr-defined]
     sys.path.insert(0, os.environ["BENCHMARKS_EMS"])
     from EMS.manager import do_on_cluster  # type: ignore[import-not-found]
