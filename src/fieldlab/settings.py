@@ -52,6 +52,11 @@ class Settings:
         """Folder of what attempts write, one folder per campaign."""
         return self.home / "attempts"
 
+    @property
+    def functions(self) -> Path:
+        """Folder of functions that scripts and notebooks have shipped, as pickles."""
+        return self.home / "functions"
+
     def sheet(self, campaign: str) -> Path:
         """Name the status spreadsheet of a campaign."""
         return self.home / "status" / f"{campaign}.csv"

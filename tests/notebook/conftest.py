@@ -32,3 +32,11 @@ def lab(folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def reader(lab: Lab) -> LabReader:
     return LabReader(lab)
+
+
+@pytest.fixture
+def here(folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in the folder of a lab on either database, for scripts and commands as well."""
+    monkeypatch.setenv("FIELDLAB_HOME", str(folder / "lab"))
+    monkeypatch.setenv("FIELDLAB_DATABASE", database_url)
+    return folder

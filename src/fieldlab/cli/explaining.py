@@ -108,7 +108,7 @@ def _explain_campaign(lab: Lab, view: CampaignView, *, json: bool) -> None:
             ("state", f"{view.state}: {_why(view)}"),
             ("trials", f"{progress_text(campaign)} done; {counts_text(view)}"),
             ("running", "\n".join(_running_lines(running, view.activity.running))),
-            ("waiting", _waiting_text(waiting)),
+            ("waiting", _waiting_text(waiting, submitted=campaign.definition.takes_points)),
             ("code", "\n".join(code_texts(origins))),
             ("run by", "\n".join(people_texts(origins))),
             ("history", "\n".join(_event_line(each) for each in events)),
@@ -145,10 +145,11 @@ def _named(attempt: AttemptView | Failure | TrialView) -> str:
     return f"{attempt.fingerprint[:DIGITS]} {text}"
 
 
-def _waiting_text(waiting: Waiting) -> str:
+def _waiting_text(waiting: Waiting, *, submitted: bool) -> str:
     if not waiting.count:
         return ""
-    text = f"{counted(waiting.count, 'trial')} to be tried again"
+    what = "submitted, or to be tried again" if submitted else "to be tried again"
+    text = f"{counted(waiting.count, 'trial')} {what}"
     if waiting.next_due_at is None:
         return f"{text}, as soon as there is a free slot"
     some = f"{waiting.later:,} of them " if waiting.later < waiting.count else ""
@@ -259,6 +260,9 @@ def _why_trial(view: CampaignView, owner: Campaign, trial: TrialView) -> str:
     tries = counted(len(trial.attempts), "attempt")
     last = trial.attempts[-1].status if trial.attempts else ""
     match trial.state:
+        case TrialState.QUEUED if not trial.attempts:
+            idle = "" if view.engines else f"; but no process works on {campaign.name}"
+            why = f"submitted, and run as soon as there is a free slot{idle}"
         case TrialState.QUEUED if not view.engines:
             why = f"to be tried again after {tries}; but no process works on {campaign.name}"
         case TrialState.QUEUED if trial.due_at and trial.due_at > datetime.now().astimezone():

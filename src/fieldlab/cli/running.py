@@ -219,7 +219,7 @@ def _go_on(
 
 
 def _run_shown(lab: Lab, campaign: Campaign, for_s: float | None) -> Ended:
-    from fieldlab.cli.progress import make_progress
+    from fieldlab.notebook.showing import make_progress
 
     with make_progress() as progress:
         return lab.run(campaign, listener=progress.update, on_trouble=progress.tell, for_s=for_s)

@@ -140,9 +140,10 @@ def _figures(view: CampaignView) -> Iterator[tuple[str, str]]:
     yield "why", campaign.note if view.state in _EXPLAINED else ""
     yield "done", f"{progress_text(campaign)}: {counts_text(view)}"
     if activity is not None:
+        again = "" if campaign.definition.takes_points else " to be tried again"
         waiting = [
             f"{activity.running:,} running" if activity.running else "",
-            f"{activity.queued:,} queued to be tried again" if activity.queued else "",
+            f"{activity.queued:,} queued{again}" if activity.queued else "",
         ]
         yield "now", ", ".join(each for each in waiting if each)
     if view.rate:

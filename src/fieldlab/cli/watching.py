@@ -50,8 +50,8 @@ def watch(
     Without a name it is the newest that runs.
     """
     from fieldlab.cli.campaign_views import campaign_document
-    from fieldlab.cli.progress import LINE_S
     from fieldlab.domain.durations import parse_duration
+    from fieldlab.notebook.showing import LINE_S
 
     live = is_terminal() and not json
     every_s = (REDRAW_S if live else LINE_S) if every is None else max(parse_duration(every), 0.05)

@@ -13,7 +13,7 @@ import psutil
 
 from fieldlab.domain.ids import uuid7
 from fieldlab.domain.provenance import Provenance, without_credentials
-from fieldlab.ports.store import Engine, EngineSign
+from fieldlab.ports.store import CampaignStore, Engine, EngineSign
 
 #: an engine says that it lives this often, s
 HEARTBEAT_S = 2.0
@@ -112,3 +112,10 @@ def start_of(pid: int) -> float:
 def dead_engines(signs: Iterable[EngineSign]) -> list[str]:
     """List the ids of those that can be taken over from."""
     return [sign.engine.id for sign in signs if is_dead(sign)]
+
+
+def take_over(store: CampaignStore, campaign_id: int) -> None:
+    """Free what dead engines of a campaign held."""
+    dead = dead_engines(store.live_engines(campaign_id))
+    if dead:
+        store.recover(campaign_id, dead)

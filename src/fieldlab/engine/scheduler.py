@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
+from functools import partial
 
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.domain.trials import CampaignState
 from fieldlab.engine.backlog import Backlog, Pace
-from fieldlab.engine.liveness import HEARTBEAT_S, dead_engines, this_engine
+from fieldlab.engine.feed import Feed
+from fieldlab.engine.liveness import HEARTBEAT_S, take_over, this_engine
 from fieldlab.engine.sheet import StatusSheet
 from fieldlab.engine.store_thread import StoreThread
 from fieldlab.ports.executor import Batch, Executor, Outcomes
-from fieldlab.ports.store import Campaign, CampaignStore, Lease, Recording
+from fieldlab.ports.store import Campaign, CampaignStore, Recording
 from fieldlab.ports.store import Engine as EngineRow
 
 #: a trial that runs longer than this is recorded as running, s
@@ -35,6 +37,8 @@ class Engine:
         Told the campaign as it stands after each commit.
     on_trouble
         Told, in words, about a database that can't be used at the moment.
+    feed
+        Brings points while it runs.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Engine:
         on_trouble: Callable[[str], None],
         *,
         me: EngineRow | None = None,
+        feed: Feed | None = None,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -67,6 +72,7 @@ class Engine:
         self._batches: dict[asyncio.Task[None], Batch] = {}
         #: batches that are over; their outcomes are recorded, or are among those that have ended
         self._over: list[Batch] = []
+        self.feed = feed and feed.attached(store, self._stored, self._news.set)
         self._failure: BaseException | None = None
         self._draining = False
         self._stopping = False
@@ -126,13 +132,15 @@ class Engine:
         while not self._stopping:
             if self._failure is not None:
                 raise self._failure
+            self._news.clear()  # what comes from here on is for the next turn
             if not self._draining:
+                if self.feed is not None:
+                    await self.feed.take_in(self._campaign.id)
                 await self._fill()
-            if not self._batches and self._ended:
-                await self._record()  # nothing more will come to share the commit
+            if self._ended and (not self._batches or self.feed is not None):
+                await self._record()  # nothing more will come to share the commit; or who waits
             if not self._batches and not self._ended and await self._is_over():
                 return
-            self._news.clear()
             # not wait_for, which in Python 3.11 may swallow a cancellation
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_S):
@@ -183,35 +191,30 @@ class Engine:
                 lambda: self._store.acquire(self._campaign.id, self._me.id, positions, retries)
             )
             self._backlog.add_retries(work.retries)
-            if work.leases:
-                await self._stored.call(lambda: self._take_in(work.leases))
+            if work.leases:  # without the trials that earlier campaigns have run
+                shared = self._campaign.shares_trials
+                known = partial(self._store.known, self._campaign.experiment_id) if shared else None
+                await self._stored.call(lambda: self._backlog.add_leases(work.leases, known))
         return bool(self._backlog)
-
-    def _take_in(self, leases: Sequence[Lease]) -> None:
-        """Take leases into the backlog, without the trials that earlier campaigns have run."""
-
-        def known(prints: Collection[str]) -> set[str]:
-            return self._store.known(self._campaign.experiment_id, prints)
-
-        for lease in leases:
-            self._backlog.add_lease(lease, known if self._campaign.shares_trials else None)
 
     async def _is_over(self) -> bool:
         """With nothing under way: whether this engine has nothing more to do."""
         if self._draining:
             return True
         async with self._turn:
-            if self._backlog.has_leases:
+            if self._backlog.has_leases or (self.feed is not None and not self.feed.is_over):
                 return False
-            if await self._stored.call(lambda: self._store.finish(self._campaign.id)):
+            id_ = self._campaign.id
+            if await self._stored.call(lambda: self._store.finish(id_, self._me.id)):
                 return True
-        state = (await self._stored.call(lambda: self._store.campaign(self._campaign.id))).state
+        state = (await self._stored.call(lambda: self._store.campaign(id_))).state
         return state is not CampaignState.RUNNING
 
     async def _record_always(self) -> None:
         while True:
             if self._ended or self._backlog.has_used_up:
                 await self._record()
+                self._news.set()
             await asyncio.sleep(self._pace.linger())
 
     async def _record(self) -> None:
@@ -226,8 +229,9 @@ class Engine:
                 self._backlog.forget(batch)
         if not recording:
             return
+        if self.feed is not None:
+            await self.feed.settle(self._campaign.id, recording.trial_ids.values())
         self._listener(self._campaign)
-        self._news.set()
         if self._campaign.state is not CampaignState.RUNNING:
             self._obey(self._campaign.state)
 
@@ -245,19 +249,15 @@ class Engine:
         while True:
             async with self._turn:
                 state = await self._stored.call(lambda: self._store.heartbeat(id_, self._me.id))
-                await self._stored.call(self._take_over)
+                await self._stored.call(lambda: take_over(self._store, id_))
                 await self._begin_long()
                 await self._stored.call(self._sheet.follow)
             if state is not CampaignState.RUNNING:
                 self._obey(state)
+            if self.feed is not None:  # others may run what somebody waits for here
+                await self.feed.settle(id_)
             self._listener(self._campaign)
             await asyncio.sleep(HEARTBEAT_S / 2)
-
-    def _take_over(self) -> None:
-        """Free what dead engines of the campaign held."""
-        dead = dead_engines(self._store.live_engines(self._campaign.id))
-        if dead:
-            self._store.recover(self._campaign.id, dead)
 
     async def _begin_long(self) -> None:
         """Record the trials as running that have run for a while."""

@@ -20,6 +20,7 @@ from fieldlab.domain.trials import AttemptState, FailureClass
 from fieldlab.execution.cell import IDLE
 from fieldlab.execution.channel import Message
 from fieldlab.execution.crew import Crew, WorkerHandle, refuse
+from fieldlab.execution.functions import FUNCTION_KINDS
 from fieldlab.execution.processes import GRACE_S
 from fieldlab.execution.sequences import quasi_sequence
 from fieldlab.ports.executor import AttemptRecord, Batch, Outcomes, Running, Setup, Shape
@@ -87,7 +88,7 @@ class LocalExecutor:
 
     async def start(self, setup: Setup) -> None:
         self._sequence = sequence_from(setup.space, quasi=quasi_sequence)
-        own_limit = setup.tool["kind"] != "function"
+        own_limit = setup.tool["kind"] not in FUNCTION_KINDS
         self._timeout_s = setup.timeout_s and setup.timeout_s + (MARGIN_S if own_limit else 0)
         folder = Path(setup.attempts)
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
@@ -96,6 +97,7 @@ class LocalExecutor:
             "space": setup.space,
             "folder": setup.folder,
             "attempts": setup.attempts,
+            "functions": setup.functions,
             "timeout_s": setup.timeout_s,
             "patience": setup.patience,
         }
@@ -225,7 +227,7 @@ class LocalExecutor:
         assert slot.batch is not None
         worker, ordinal = slot.worker, slot.ordinals[place]
         position = slot.batch.positions[ordinal]
-        trial = self._sequence[position]
+        trial = slot.batch.trial(ordinal, self._sequence)
         assert trial is not None
         now = time.time()
         started = worker.cell.trial()[1]
@@ -307,6 +309,10 @@ def _batch_message(batch: Batch, ordinals: Sequence[int]) -> Message:
         "batch": batch.id,
         "positions": [batch.positions[each] for each in ordinals],
         "numbers": [batch.number(each) for each in ordinals],
+        "points": [
+            (batch.points[each].parameters, batch.points[each].repeat)
+            for each in (ordinals if batch.points else ())
+        ],
     }
 
 

@@ -99,7 +99,7 @@ class TextScreen:
 def watch(lab: Lab, name: str, *, every_s: float, for_s: float | None) -> None:
     """Show a campaign until it is over or the time is; see LabReader.watch."""
     campaign = lab.find(name)
-    in_notebook = _is_notebook()
+    in_notebook = is_notebook()
     screen: Screen = NotebookScreen() if in_notebook else TextScreen()
     drawn = _map_of(lab, campaign) if in_notebook else None
     rate = Rate()
@@ -118,7 +118,7 @@ def watch(lab: Lab, name: str, *, every_s: float, for_s: float | None) -> None:
         time.sleep(pause if end is None else min(pause, end - now))
 
 
-def _is_notebook() -> bool:
+def is_notebook() -> bool:
     """Whether a notebook's kernel runs this, and not a terminal or a script."""
     shell = sys.modules.get("IPython")
     return shell is not None and hasattr(shell.get_ipython(), "kernel")
