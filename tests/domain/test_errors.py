@@ -158,3 +158,16 @@ def test_errors_cross_a_process_boundary(error: FieldlabError) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert copy.what.startswith(error.what)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("It is late", "It is late. Go home"),
+        ("Is it late?", "Is it late? Go home"),
+        ("It is late.", "It is late. Go home"),
+    ],
+)
+def test_a_sentence_ends_once(what: str, said: str) -> None:
+    assert str(FieldlabError(what, remedy="Go home")) == said
+    assert str(Problem(what=what, remedy="Go home")) == said

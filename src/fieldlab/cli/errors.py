@@ -31,6 +31,7 @@ from fieldlab.domain.errors import (
     IllegalTransition,
     MissingExtra,
     render_key,
+    sentences,
 )
 
 #: set to anything, it shows the traceback of an error
@@ -102,7 +103,7 @@ def report(error: Exception, *, as_json: bool) -> ExitCode:
 def error_text(error: Exception) -> str:
     """Write an error for people."""
     if not isinstance(error, FieldlabError):
-        return f"Error: {_unexpected(error)}. {_TRACEBACK}"
+        return f"Error: {sentences(_unexpected(error), _TRACEBACK)}"
     if isinstance(error, BadInput) and len(error.problems) > 1:
         lines = [f"Error: {len(error.problems)} problems"]
         return "\n".join([*lines, *(f"  {problem}" for problem in error.problems)])

@@ -44,7 +44,14 @@ class Problem:
         parts = [part for part in (place, render_key(self.key)) if part]
         where = ": ".join(parts)
         text = f"{where}: {self.what}" if where else self.what
-        return f"{text}. {self.remedy}" if self.remedy else text
+        return sentences(text, self.remedy)
+
+
+def sentences(*said: str) -> str:
+    """Put sentences after each other: a stop between them, unless one has its own."""
+    parts = [each.strip() for each in said if each.strip()]
+    stopped = [each if each.endswith((".", "?", "!", "…")) else f"{each}." for each in parts[:-1]]
+    return " ".join([*stopped, *parts[-1:]])
 
 
 def render_key(key: tuple[str | int, ...]) -> str:
@@ -75,7 +82,7 @@ class FieldlabError(Exception):
     def __init__(self, what: str, *, remedy: str = "") -> None:
         self.what = what
         self.remedy = remedy
-        super().__init__(f"{what}. {remedy}" if remedy else what)
+        super().__init__(sentences(what, remedy))
 
 
 class BadInput(FieldlabError, ValueError):
