@@ -218,7 +218,7 @@ def _content(path: Path) -> bytes:
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise BadResult(
-            f"'{path.name}' has {size / 1e6:.0f} MB, more than the {LARGEST_FILE / 1e6:.0f} MB that"
+            f"'{path.name}' has {size / 2**20:.1f} MiB, more than the {LARGEST_FILE >> 20} MiB that"
             " are read as results",
             remedy="Write the figures that matter into a file of their own; the big one stays in"
             " the attempt's folder",
