@@ -43,14 +43,30 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
     Raises
     ------
     BadInput
-        ``fieldlab.toml`` can't be read or has an unknown key.
+        ``fieldlab.toml`` can't be read or has an unknown key, or the current folder is gone.
     """
-    here = (start or Path.cwd()).absolute()
+    here = current_folder() / (start or "")
     root = next((each for each in (here, *here.parents) if _is_root(each)), here)
     profile = _read_profile(root / PROFILE)
     home = Path(environ.get("FIELDLAB_HOME") or root / profile.get("home", FOLDER)).absolute()
     database = environ.get("FIELDLAB_DATABASE") or _from(root, profile.get("database", ""))
     return Settings(home=home, database=database or f"sqlite:///{home / 'lab.db'}")
+
+
+def current_folder() -> Path:
+    """Give the folder that the program is in.
+
+    Raises
+    ------
+    BadInput
+        It was deleted meanwhile.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise BadInput(
+            "The folder that you are in was deleted", remedy="Go to one that exists, with `cd`"
+        ) from None
 
 
 def _from(root: Path, url: str) -> str:
@@ -62,11 +78,14 @@ def _from(root: Path, url: str) -> str:
 
 
 def _is_root(folder: Path) -> bool:
-    return (folder / PROFILE).is_file() or (folder / FOLDER).is_dir()
+    try:
+        return (folder / PROFILE).is_file() or (folder / FOLDER).is_dir()
+    except OSError:  # nobody's, as far as can be seen
+        return False
 
 
 def _read_profile(path: Path) -> dict[str, str]:
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - false, too, where it can't be seen
         return {}
     try:
         profile = tomllib.loads(path.read_text())

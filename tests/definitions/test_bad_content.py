@@ -199,7 +199,7 @@ def test_one_slip_gives_one_problem(text: str, expected: str) -> None:
             "tool.command[1]: {n} without quotes is a mapping, not a placeholder. "
             'Put it in quotes: "{n}"',
         ),
-        ('{command: [x, "a\\0b"]}', "tool.command[1]: a NUL byte can't be passed to a program"),
+        ('{command: [x, "a\\0b"]}', "tool.command[1]: the text has a NUL character, which no"),
         (
             "{command: [x, '{siez}']}",
             "tool.command[1]: the placeholder {siez} is no parameter of the space. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from enum import StrEnum
 from pathlib import Path
@@ -81,7 +82,7 @@ def _name_of(folder: Path) -> str:
 def _write_new(folder: Path, files: dict[str, str]) -> list[Path]:
     """Write files that don't exist yet: all, or none."""
     paths = {folder / name: text for name, text in files.items()}
-    there = [str(path) for path in paths if path.exists() or path.is_symlink()]
+    there = [str(path) for path in paths if os.path.lexists(path)]
     if there:
         raise BadInput(
             f"{' and '.join(there)} {'are' if len(there) > 1 else 'is'} there already; nothing was"

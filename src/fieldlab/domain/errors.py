@@ -16,6 +16,7 @@ FieldlabError
 ├── RequestTimeout (TimeoutError)    nobody answered a request in time (transient)
 ├── RequestFailed                    who took a request gave it up
 ├── ExecutionError (RuntimeError)    processes can't be started or kept
+├── MachineError (OSError)           the machine refuses a file, or what is to be written
 └── MissingExtra (ImportError)       an optional part of fieldlab isn't installed
 """
 
@@ -193,6 +194,12 @@ class ExecutionError(FieldlabError, RuntimeError):
     """Processes can't be started or kept."""
 
     code = "execution"
+
+
+class MachineError(FieldlabError, OSError):
+    """The machine refuses a file, or what is to be written."""
+
+    code = "machine"
 
 
 class MissingExtra(FieldlabError, ImportError):

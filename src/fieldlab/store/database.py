@@ -124,12 +124,14 @@ class Database:
             yield
         except exc.DBAPIError as error:
             raise translate(_first(error), self.place, self._secrets()) from error
+        except UnicodeEncodeError as error:
+            raise _unstorable(ascii(error.object[error.start : error.end])) from error
         except exc.SQLAlchemyError as error:
             raise StoreError(f"The database {self.place} failed: {error}") from error
 
     def version(self) -> str | None:
         """Read the schema's version; None when the database is empty or doesn't exist yet."""
-        if self.is_sqlite and not Path(self.place).exists():
+        if self.is_sqlite and not _is_there(Path(self.place)):
             return None
         with self.read() as connection:
             if not sa.inspect(connection).has_table("alembic_version"):
@@ -255,6 +257,31 @@ def _first(error: exc.DBAPIError) -> exc.DBAPIError:
     return error
 
 
+def _unstorable(what: str) -> BadInput:
+    return BadInput(f"A text holds {what}, which no database takes", remedy="Leave it out")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file exists, where that can be seen."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError as error:
+        raise StoreReadOnly(
+            f"The database {path} can't be reached: {error.strerror}",
+            remedy="Check the permissions of the folders above it, or choose another place with"
+            " FIELDLAB_HOME or FIELDLAB_DATABASE",
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(
+            f"No database can lie at {str(path)[:200]}: {why}",
+            remedy="Choose another place with FIELDLAB_HOME or FIELDLAB_DATABASE",
+        ) from error
+    return True
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -285,9 +312,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def translate(
-    error: exc.DBAPIError, place: str, secrets: Sequence[str] = ()
-) -> FieldlabError:
+def translate(error: exc.DBAPIError, place: str, secrets: Sequence[str] = ()) -> FieldlabError:
     """Turn a driver's error into one that says what to do."""
     text = _told(error, secrets)
     lowered = text.lower()
@@ -309,6 +334,8 @@ def translate(
             f"The database {place} can't be opened for writing: {text}",
             remedy="Check its folder's permissions, or set FIELDLAB_HOME to another folder",
         )
+    if "nul (0x00)" in lowered:
+        return _unstorable("a NUL character")
     if "malformed" in lowered or "not a database" in lowered:
         return StoreError(
             f"{place} is not a sound SQLite database: {text}",
