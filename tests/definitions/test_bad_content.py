@@ -115,6 +115,10 @@ def says(text: str, *expected: str, form: str = "yaml", **more: Any) -> None:
         ),
         ("name: a\nexecutor: {local: {slot: 4}}", "no key 'slot' here. Did you mean 'slots'?"),
         (
+            "name: a\nexecutor: {local: {slots: 100000}}",
+            "executor.local.slots: 100,000 attempts at a time are more than a machine can run. Write",
+        ),
+        (
             "name: a\nexecutor: {local: {slots: -1}}",
             "executor.local.slots: this must be 0 or more, not -1",
         ),
@@ -484,3 +488,11 @@ def test_whatever_is_written_anywhere_loads_or_is_explained(data: st.DataObject,
     place[key] = junk
     with contextlib.suppress(BadInput):
         json.dumps(from_mapping(definition, HERE).to_dict(), allow_nan=False)
+
+
+def test_more_parameters_than_a_table_takes_are_refused() -> None:
+    axes = ", ".join(f"p{number}: [1]" for number in range(1_002))
+    says(
+        f"{FUNCTION}space:\n  matrix: {{{axes}}}",
+        "e.yaml:4: space.matrix.p1000: there are more than 1,000 parameters. Each is a column",
+    )

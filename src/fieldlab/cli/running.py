@@ -15,6 +15,7 @@ import typer
 from fieldlab.cli.errors import ExitCode
 from fieldlab.cli.labs import Name, located, opened, read_definition
 from fieldlab.cli.output import Json, counted, say, write_json
+from fieldlab.domain.definition import MOST_SLOTS
 from fieldlab.domain.errors import IllegalTransition, NoLab, UnknownName
 from fieldlab.domain.trials import CampaignState, TrialState
 
@@ -33,7 +34,11 @@ For = Annotated[
 Slots = Annotated[
     int | None,
     typer.Option(
-        "--slots", min=1, metavar="N", help="Trials at a time, whatever the definition says."
+        "--slots",
+        min=1,
+        max=MOST_SLOTS,
+        metavar="N",
+        help="Trials at a time, whatever the definition says.",
     ),
 ]
 

@@ -18,7 +18,7 @@ from fieldlab.domain.axes import (
     kept,
     steps,
 )
-from fieldlab.domain.definition import PLACEHOLDERS, RESERVED_COLUMNS
+from fieldlab.domain.definition import MOST_COLUMNS, PLACEHOLDERS, RESERVED_COLUMNS
 from fieldlab.domain.errors import Problem, nearest
 from fieldlab.domain.fields import Key
 
@@ -86,7 +86,11 @@ def check_names(names: Iterable[tuple[str, Key]], problems: list[Problem]) -> No
     """Check the names of all parameters of a block, each with the place where it is written."""
     seen: dict[str, str] = {}
     places: dict[str, Key] = {}
-    for name, key in names:
+    for number, (name, key) in enumerate(names, 1):
+        if number == MOST_COLUMNS + 1:
+            what = f"there are more than {MOST_COLUMNS:,} parameters"
+            remedy = "Each is a column of the results; pass the others in a file"
+            problems.append(Problem(what=what, remedy=remedy, key=key))
         what, remedy = _wrong_name(name)
         if not what:
             twin = seen.setdefault(name.lower(), name)
