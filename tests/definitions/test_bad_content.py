@@ -116,7 +116,7 @@ def says(text: str, *expected: str, form: str = "yaml", **more: Any) -> None:
         ("name: a\nexecutor: {local: {slot: 4}}", "no key 'slot' here. Did you mean 'slots'?"),
         (
             "name: a\nexecutor: {local: {slots: 100000}}",
-            "executor.local.slots: 100,000 attempts at a time are more than a machine can run. Write",
+            "executor.local.slots: 100,000 attempts at a time are more than a machine can run.",
         ),
         (
             "name: a\nexecutor: {local: {slots: -1}}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from fieldlab.cli.earlier import failed_before, of_them_failed, retries
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from fieldlab.ports.store import Campaign
     from fieldlab.store.queries import Activity
 
+#: exclusions of fewer positions are always counted before a campaign begins
+_COUNTED = 100_000
+#: campaigns that were looked at: id and when it was made → whether positions may be left out
+_bounds: dict[tuple[int, datetime], bool] = {}
 #: shown instead of "running" when no engine is alive
 INTERRUPTED = "interrupted"
 
@@ -48,7 +53,7 @@ class CampaignView:
     def left_s(self) -> float | None:
         """Time until the end at this rate, s; None when nobody can say."""
         total = total_of(self.campaign)
-        if total is None or not self.rate:
+        if total is None or not self.rate or is_bound(self.campaign):
             return None
         return max(total - self.campaign.done, 0) / self.rate
 
@@ -79,10 +84,32 @@ def total_of(campaign: Campaign) -> int | None:
     return min(known) if known else None
 
 
+def is_bound(campaign: Campaign) -> bool:
+    """Whether its total only says how many trials there are at most.
+
+    That is so while positions are left that may turn out to be excluded.
+    """
+    positions = campaign.positions
+    if positions is None or positions < _COUNTED or campaign.cursor >= positions:
+        return False
+    if campaign.wanted is not None and campaign.wanted < positions - campaign.excluded:
+        return False
+    if campaign.excluded:
+        return True
+    from fieldlab.domain.assembly import may_leave_out
+
+    key = (campaign.id, campaign.created_at)
+    if key not in _bounds:  # asked again and again while it runs
+        _bounds[key] = may_leave_out(campaign.definition.space, positions)
+    return _bounds[key]
+
+
 def progress_text(campaign: Campaign) -> str:
-    """Say how far a campaign is: ``1,200/3,200``."""
+    """Say how far a campaign is: ``1,200/3,200``; ``1,200/≤3,200`` where that is a bound."""
     total = total_of(campaign)
-    return f"{campaign.done:,}" if total is None else f"{campaign.done:,}/{total:,}"
+    if total is None:
+        return f"{campaign.done:,}"
+    return f"{campaign.done:,}/{'≤' if is_bound(campaign) else ''}{total:,}"
 
 
 def counts_text(view: CampaignView) -> str:
@@ -136,7 +163,8 @@ def campaign_document(lab: Lab, view: CampaignView) -> dict[str, Any]:
     document = {
         **plain,
         "state": view.state,
-        "total": total_of(campaign),
+        "total": None if is_bound(campaign) else total_of(campaign),
+        "at_most": total_of(campaign),
         **counts,
         "failed_before": view.failed_before,
         "consecutive_failures": campaign.consecutive_failures,

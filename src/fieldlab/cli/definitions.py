@@ -10,7 +10,13 @@ from typing import Annotated
 
 import typer
 
-from fieldlab.cli.labs import keep_from_git, located, read_definition
+from fieldlab.cli.labs import (
+    check_names,
+    keep_from_git,
+    located,
+    read_definition,
+    warn_of_oversights,
+)
 from fieldlab.cli.output import Json, counted, say, write_json
 from fieldlab.domain.errors import BadInput
 
@@ -109,10 +115,13 @@ def validate(file: File, json: Json = False) -> None:
 
     definition = read_definition(file)
     with located(file):
+        check_names(definition)
         Lab.check(definition)
-    document = summary(definition, Lab.sequence(definition))
+    sequence = Lab.sequence(definition)
+    document = summary(definition, sequence)
+    warnings = warn_of_oversights(file, definition, sequence)
     if json:
-        write_json({"file": str(file), **document})
+        write_json({"file": str(file), **document, "warnings": warnings})
         return
     typer.echo(f"{file} is right: {definition.name} runs {document['tool']}")
     typer.echo(f"  {trials_text(document)}, {counted(document['slots'], 'slot')}")
@@ -120,10 +129,15 @@ def validate(file: File, json: Json = False) -> None:
 
 def plan(file: File, json: Json = False) -> None:
     """Say what a definition would run, and what is missing."""
+    from fieldlab.app import Lab
     from fieldlab.cli.planning import make_plan, show_plan
 
     definition = read_definition(file)
-    found = make_plan(definition)
+    with located(file):
+        check_names(definition)
+    sequence = Lab.sequence(definition)
+    found = make_plan(definition, sequence)
+    found["warnings"] = warn_of_oversights(file, definition, sequence)
     if json:
         write_json(found)
     else:

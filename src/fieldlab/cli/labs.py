@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fieldlab.cli.output import say
+
 if TYPE_CHECKING:
     from fieldlab.app import Lab
     from fieldlab.domain.definition import Definition
+    from fieldlab.domain.parameters import TrialSequence
     from fieldlab.settings import Settings
 
 
@@ -113,6 +116,31 @@ def located(file: Path) -> Iterator[None]:
         from fieldlab.definitions import locate
 
         raise locate(file, error) from error
+
+
+def warn_of_oversights(file: Path, definition: Definition, sequence: TrialSequence) -> list[str]:
+    """Say what a definition hardly means, and give that as texts."""
+    from fieldlab.domain.errors import BadInput
+    from fieldlab.domain.oversights import oversights
+
+    with located(file):
+        found = oversights(definition.space, sequence)
+    if not found:
+        return []
+    from fieldlab.definitions import locate
+
+    warnings = [str(each) for each in locate(file, BadInput.of(found)).problems]
+    for each in warnings:
+        say(f"Warning: {each}")
+    return warnings
+
+
+def check_names(definition: Definition) -> None:
+    """Refuse names of projects, people and funding that aren't in the lab, if there is one."""
+    if definition.project or definition.experimenter or definition.funding:
+        with opened_if_there() as lab:
+            if lab is not None:
+                lab.check_names(definition)
 
 
 def read_definition(path: Path) -> Definition:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, Self
 
-from fieldlab.cli.campaign_views import progress_text, total_of
+from fieldlab.cli.campaign_views import is_bound, progress_text, total_of
 from fieldlab.cli.output import is_terminal, joined, left_text, rate_text, say
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Rate:
         """Say how many failed, how fast it goes, how long it will take."""
         rate = self.per_s
         total = total_of(campaign)
-        left = total - campaign.done if total is not None else 0
+        left = 0 if total is None or is_bound(campaign) else total - campaign.done
         return joined(
             [
                 f"{campaign.failed:,} failed" if campaign.failed else "",

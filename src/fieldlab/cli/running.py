@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fieldlab.cli.errors import ExitCode
-from fieldlab.cli.labs import Name, located, opened, read_definition
+from fieldlab.cli.labs import Name, located, opened, read_definition, warn_of_oversights
 from fieldlab.cli.output import Json, counted, say, write_json
 from fieldlab.domain.definition import MOST_SLOTS
 from fieldlab.domain.errors import IllegalTransition, NoLab, UnknownName
@@ -79,6 +79,7 @@ def run(
 
     with located(file):
         Lab.check(definition)
+    warn_of_oversights(file, definition, Lab.sequence(definition))
     with opened(create=True) as lab:
         with located(file):
             campaign = lab.start(definition)
@@ -155,12 +156,7 @@ def retry(
         if not cancelled:
             _refuse_cancelled(campaign)
         queued = lab.retry(campaign.name, states)
-        kinds = " or ".join(states)
-        say(
-            f"Queued {counted(queued, 'trial')} of {campaign.name} again"
-            if queued
-            else f"{campaign.name} has no {kinds} trials"
-        )
+        say(_queued_text(campaign, queued, states, goes_on=not no_run))
         if not no_run:
             _go_on(lab, lab.find(campaign.name), for_s, slots, json, revive=cancelled)
         elif json:
@@ -169,6 +165,26 @@ def retry(
             say(f"Run them with `fieldlab resume {campaign.name}`")
         elif campaign.state is CampaignState.CANCELLED:
             say(f"`fieldlab retry {campaign.name} --cancelled` runs what it hasn't come to yet")
+
+
+def _queued_text(
+    campaign: Campaign, queued: int, states: Collection[TrialState], *, goes_on: bool
+) -> str:
+    """Say what is tried again, and what else a campaign goes on with."""
+    from fieldlab.cli.campaign_views import is_bound, total_of
+
+    text = (
+        f"Queued {counted(queued, 'trial')} of {campaign.name} again"
+        if queued
+        else f"{campaign.name} has no {' or '.join(states)} trials"
+    )
+    if not goes_on or campaign.state is CampaignState.FINISHED:
+        return text
+    total = total_of(campaign)
+    if total is None or is_bound(campaign):
+        return f"{text}; it goes on with those that it hasn't come to yet"
+    left = total - campaign.done
+    return f"{text}; it goes on with {left:,} that it hasn't come to yet" if left > 0 else text
 
 
 def _refuse_cancelled(campaign: Campaign) -> None:

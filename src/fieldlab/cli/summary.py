@@ -9,6 +9,7 @@ from fieldlab.cli.campaign_views import (
     CampaignView,
     campaign_document,
     counts_text,
+    is_bound,
     next_steps,
     results_table,
     total_of,
@@ -68,7 +69,8 @@ def _headline(view: CampaignView, interrupted: bool) -> str:
     campaign = view.campaign
     total = total_of(campaign)
     counts = counts_text(view)
-    of = "" if total is None or total == campaign.done else f" of {total:,}"
+    most = "at most " if is_bound(campaign) else ""
+    of = "" if total is None or total == campaign.done else f" of {most}{total:,}"
     if campaign.state is CampaignState.FINISHED:
         return f"{campaign.name} is finished: {counts}"
     if campaign.state is CampaignState.TRIPPED:

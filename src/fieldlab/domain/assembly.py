@@ -60,6 +60,21 @@ def assemble(space: Mapping[str, Any], quasi: QuasiSource | None) -> Assembled:
     return _indexed(spec)
 
 
+def may_leave_out(space: Mapping[str, Any], positions: int) -> bool:
+    """Say whether some of so many positions may turn out to be excluded, without counting any.
+
+    Exclusions that could be counted have made the positions fewer than the axes have points.
+    """
+    spec = read_space(space, [])
+    if spec is None:
+        return False
+    ruled = bool(spec.rules) or any(block.rules for block in spec.blocks)
+    if _draws_axes(spec):
+        return ruled
+    several = len(spec.blocks) > 1 or any(block.include for block in spec.blocks)
+    return (ruled or several) and positions >= _raw_size(spec) * spec.repeat
+
+
 def _draws_axes(spec: SpaceSpec) -> bool:
     """Say whether axes are drawn one by one, not points from the whole space."""
     return spec.sample is not None and (bool(spec.drawn) or spec.sample.method != "random")
