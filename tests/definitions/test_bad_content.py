@@ -496,3 +496,28 @@ def test_more_parameters_than_a_table_takes_are_refused() -> None:
         f"{FUNCTION}space:\n  matrix: {{{axes}}}",
         "e.yaml:4: space.matrix.p1000: there are more than 1,000 parameters. Each is a column",
     )
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (
+            "{matrix: {a: [2024-01-01, 1], b: [], c: {range: [2, 1]}}, repeat: 0}",
+            ["YAML reads 2024-01-01 as a date", "repeat", "b: the axis has no values", "wrong way"],
+        ),
+        (
+            "{matrix: {a: [[1], 2, {b: 1}], c: {choice: [[2], [3]]}}}",
+            ["a[0]: a value can't be a list", "a[2]: a value can't be a mapping"]
+            + ["c.choice[0]: a value can't", "c.choice[1]: a value can't"],
+        ),
+        (
+            "{matrix: {a: [1, 2]}, exclude: ['a / 0 > 1', \"a > 'b'\", 'true']}",
+            ["leave out every one of the 2 points", "exclude[0]: ", "exclude[1]: "],
+        ),
+    ],
+)
+def test_no_mistake_of_a_space_hides_another(space: str, expected: list[str]) -> None:
+    lines = [str(problem) for problem in problems_of(f"{FUNCTION}space: {space}")]
+    assert len(lines) == len(expected), lines
+    for part in expected:
+        assert any(part in line for line in lines), (part, lines)

@@ -126,6 +126,14 @@ def counts_text(view: CampaignView) -> str:
     )
 
 
+def failure_lines(view: CampaignView) -> list[str]:
+    """Say how failed trials ended, kind by kind: ``300 × ValueError``."""
+    failures = view.activity.failures if view.activity else ()
+    lines = [f"{number:,} × {kind or 'no status'}" for kind, number in failures]
+    others = view.campaign.failed - sum(number for _, number in failures)
+    return [*lines, f"and {others:,} more of other kinds"] if lines and others > 0 else lines
+
+
 def next_steps(view: CampaignView) -> list[str]:
     """Write the commands that go on from here."""
     campaign = view.campaign

@@ -9,6 +9,7 @@ from fieldlab.cli.campaign_views import (
     CampaignView,
     campaign_document,
     counts_text,
+    failure_lines,
     is_bound,
     next_steps,
     results_table,
@@ -86,9 +87,8 @@ def _headline(view: CampaignView, interrupted: bool) -> str:
 
 def _details(lab: Lab, view: CampaignView) -> Iterator[tuple[str, str]]:
     campaign = view.campaign
-    failures = view.activity.failures if view.activity else ()
-    for place, (status, number) in enumerate(failures):
-        yield "" if place else "failures", f"{number:,} × {status}"
+    for place, line in enumerate(failure_lines(view)):
+        yield "" if place else "failures", line
     table = results_table(lab, campaign)
     yield "results", f"table {table} in {lab.database.place}"
     yield "spreadsheet", str(lab.settings.sheet(campaign.name))

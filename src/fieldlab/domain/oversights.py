@@ -67,9 +67,8 @@ def _unmatched(space: Mapping[str, Any]) -> Iterator[Problem]:
         return
     root: Key = ("space",)
     parts: list[tuple[Key, Any, list[Block]]] = [(root, space, spec.blocks)]
-    for block in spec.blocks:
-        if block.key != root:
-            parts.append((block.key, space["blocks"][block.key[-1]], [block]))
+    within = [block for block in spec.blocks if block.key != root]
+    parts += [(block.key, space["blocks"][block.key[-1]], [block]) for block in within]
     for key, data, blocks in parts:
         included = [*spec.include, *(point for block in blocks for point in block.include)]
         for place, entry in entries(data, "exclude", key, []):

@@ -16,7 +16,6 @@ from fieldlab.store.campaigns import read_campaign
 from fieldlab.store.results import ResultsTable, table_name
 from fieldlab.store.transitions import CAMPAIGNS, Cause, create
 
-
 #: kinds of entries that a definition names → their tables
 _NAMED = {
     "project": tables.projects,
