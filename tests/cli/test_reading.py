@@ -320,7 +320,8 @@ def test_columns_that_a_screen_has_no_room_for_are_counted_not_clipped(narrow: P
     assert "1234567890123" in shown
     assert "…" not in shown
     assert "more columns for a wider screen: " in shown
-    assert all(len(line) <= 80 for line in shown.splitlines()[:4])
+    table = shown.partition("more columns")[0].splitlines()[:-1]
+    assert [line for line in table if len(line.rstrip()) > 80] == []
 
 
 def test_attempts_take_a_line_each_on_a_terminal(narrow: Path) -> None:
@@ -328,7 +329,8 @@ def test_attempts_take_a_line_each_on_a_terminal(narrow: Path) -> None:
     lines = [line for line in shown.splitlines() if "a=" in line]
     assert len(lines) == 5
     assert all(len(line.rstrip()) <= 80 for line in lines)
-    assert "ValueError: 2 is…" in shown or "ValueError: 2…" in shown
+    assert "ValueError: " in shown
+    assert "and so on" not in shown
     assert "and so on and so on" in invoke("attempts", NAME).stdout
 
 

@@ -59,8 +59,8 @@ def read_axis(data: object, key: Key, problems: list[Problem]) -> Axis | Continu
         None when something is wrong; ``problems`` then has one more entry at least.
     """
     listed, place = _values_of(data, key)
-    # every value by itself first, so that all wrong ones are told
-    if not all([read_value(value, (*place, at), problems) for at, value in enumerate(listed)]):
+    fine = [read_value(value, (*place, at), problems) for at, value in enumerate(listed)]
+    if not all(fine):
         return None
     try:
         if isinstance(data, Mapping):
