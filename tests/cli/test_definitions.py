@@ -244,3 +244,18 @@ def test_unknown_people_and_projects_are_told_together(command: str, folder: Pat
     assert result.exit_code == ExitCode.BAD_INPUT
     for line, kind in ((5, "project"), (6, "experimenter"), (7, "funding")):
         assert f"{file}:{line}: {kind}: There is no {kind} '{kind[0]}'. Add it" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong", ["'{nothing}'], read: {format: json}", "x], read: {format: yaml}", "'{a b}']"]
+)
+def test_other_mistakes_hide_no_missing_program(wrong: str, folder: Path) -> None:
+    file = folder / "a.yaml"
+    file.write_text(
+        "name: a\nspace: {matrix: {a: [1]}}\n"
+        f"tool: {{command: [no-such-program-anywhere, {wrong}}}\n"
+    )
+    result = invoke("validate", file)
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert "Error: 2 problems" in result.stderr
+    assert "3: tool.command[0]: There is no program 'no-such-program-anywhere'" in result.stderr

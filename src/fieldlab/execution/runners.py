@@ -253,7 +253,7 @@ def make_runner(setup: Mapping[str, Any], names: tuple[str, ...], cell: Cell) ->
         return FunctionRunner(function, check_signature(function, names), str(Path.cwd()))
     tool = _tool(kind)(options, setup["timeout_s"])
     if isinstance(tool, CommandTool):
-        _check_program(options["argv"][0], options.get("environment") or {}, setup["folder"])
+        check_program(options["argv"][0], options.get("environment") or {}, setup["folder"])
     return CommandRunner(tool, setup["folder"], Path(setup["attempts"]), cell)
 
 
@@ -272,7 +272,14 @@ def _tool(kind: str) -> Callable[[Mapping[str, Any], float], Tool]:
     return made
 
 
-def _check_program(program: str, environment: Mapping[str, str], folder: str) -> None:
+def check_program(program: str, environment: Mapping[str, str], folder: str) -> None:
+    """Refuse a program that isn't there; one with a placeholder in its name may be.
+
+    Raises
+    ------
+    BadInput
+        With the key of a command's first word.
+    """
     if "{" in program:
         return
     named_by_path = "/" in program
