@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import typing
-
-from fieldlab.domain.marks import tool
-from fieldlab.domain.messages import DeliveryPolicy, Envelope
-from fieldlab.ports.actor import Actor, Context
 
 if typing.TYPE_CHECKING:
     from fieldlab.domain.errors import BadInput, FieldlabError, Halted, TrialFailed
+    from fieldlab.domain.marks import tool
+    from fieldlab.domain.messages import DeliveryPolicy, Envelope
     from fieldlab.engine.feed import TrialFuture
     from fieldlab.notebook.ems import EvalOnCluster, do_on_cluster
     from fieldlab.notebook.reading import open  # noqa: A004
     from fieldlab.notebook.running import Run, run
     from fieldlab.notebook.sessions import Session, as_completed, session
+    from fieldlab.ports.actor import Actor, Context
 
 __all__ = [
     "Actor",
@@ -40,9 +38,14 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-#: where the names come from that are imported when somebody uses them: workers import this, too
+#: where the names come from, which are imported when somebody uses them: every worker and every
+#: command begins here
 _PLACES = {
+    "Actor": "fieldlab.ports.actor",
     "BadInput": "fieldlab.domain.errors",
+    "Context": "fieldlab.ports.actor",
+    "DeliveryPolicy": "fieldlab.domain.messages",
+    "Envelope": "fieldlab.domain.messages",
     "EvalOnCluster": "fieldlab.notebook.ems",
     "FieldlabError": "fieldlab.domain.errors",
     "Halted": "fieldlab.domain.errors",
@@ -55,12 +58,15 @@ _PLACES = {
     "open": "fieldlab.notebook.reading",
     "run": "fieldlab.notebook.running",
     "session": "fieldlab.notebook.sessions",
+    "tool": "fieldlab.domain.marks",
 }
 
 
 def __getattr__(name: str) -> object:
     if name in _PLACES:
-        return getattr(importlib.import_module(_PLACES[name]), name)
+        from importlib import import_module
+
+        return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module 'fieldlab' has no attribute '{name}'")
 
 

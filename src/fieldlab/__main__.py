@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fieldlab.cli.main import main
+from fieldlab.cli.entry import main
 
 main()

@@ -71,9 +71,10 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
     Raises
     ------
     BadInput
-        ``fieldlab.toml`` can't be read, has an unknown key, or a value that can't be used.
+        ``fieldlab.toml`` can't be read, has an unknown key or a value that can't be used, or the
+        current folder is gone.
     """
-    here = (start or Path.cwd()).absolute()
+    here = current_folder() / (start or "")
     root = next((each for each in (here, *here.parents) if _is_root(each)), here)
     profile = _read_profile(root / PROFILE)
     home = Path(environ.get("FIELDLAB_HOME") or root / profile.get("home", FOLDER)).absolute()
@@ -127,6 +128,22 @@ def _objection(key: str, value: object) -> tuple[str, str]:
     return f"unknown key '{key}'", nearest(key, ("patch", "dirty")) or "Known keys: patch, dirty"
 
 
+def current_folder() -> Path:
+    """Give the folder that the program is in.
+
+    Raises
+    ------
+    BadInput
+        It was deleted meanwhile.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise BadInput(
+            "The folder that you are in was deleted", remedy="Go to one that exists, with `cd`"
+        ) from None
+
+
 def _from(root: Path, url: str) -> str:
     """Let a relative path of a profile's SQLite URL begin where the profile lies."""
     start, relative = "sqlite:///", url.removeprefix("sqlite:///")
@@ -136,11 +153,14 @@ def _from(root: Path, url: str) -> str:
 
 
 def _is_root(folder: Path) -> bool:
-    return (folder / PROFILE).is_file() or (folder / FOLDER).is_dir()
+    try:
+        return (folder / PROFILE).is_file() or (folder / FOLDER).is_dir()
+    except OSError:  # nobody's, as far as can be seen
+        return False
 
 
 def _read_profile(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - false, too, where it can't be seen
         return {}
     try:
         profile = tomllib.loads(path.read_text())

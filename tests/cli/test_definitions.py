@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from fieldlab.cli.errors import ExitCode
 from tests.cli.program import document, invoke, write_experiment
 
 
@@ -172,3 +173,89 @@ def test_the_schema_takes_what_init_writes(folder: Path) -> None:
     jsonschema.validate(
         {"name": "a", "tool": {"function": "f.py:g"}, "space": {"matrix": {"x": [1]}}}, schema
     )
+
+
+SEARCHED = """\
+name: a
+tool: {command: ["true"]}
+space:
+  matrix: {x: {range: [1, 1000000]}, z: {range: [1, 1000000]}}
+  exclude: ["EXCLUDED"]
+"""
+
+
+@pytest.mark.parametrize("words", [("validate",), ("plan",), ("run", "--for", "100ms")])
+def test_exclusions_that_seem_to_leave_nothing_are_warned_of(
+    words: tuple[str, ...], folder: Path
+) -> None:
+    file = folder / "a.yaml"
+    file.write_text(SEARCHED.replace("EXCLUDED", "x + z > 0"))
+    result = invoke(words[0], file, *words[1:])
+    assert result.exit_code == ExitCode.DONE
+    assert f"Warning: {file}:5: space.exclude: none of the first" in result.stderr
+    assert "random ones among 1,000,000,000,000 " not in result.stdout
+    file.write_text(SEARCHED.replace("EXCLUDED", "x + z > 1000000"))
+    assert "Warning" not in invoke("validate", file).stderr
+
+
+def test_a_plan_of_nothing_says_so(folder: Path) -> None:
+    file = folder / "a.yaml"
+    file.write_text(SEARCHED.replace("EXCLUDED", "x + z > 0"))
+    assert "No trial is left among the first 1,000 positions" in invoke("plan", file).stdout
+    assert document(invoke("plan", file, "--json"))["warnings"]
+
+
+def test_an_excluded_point_that_fits_none_is_warned_of(folder: Path) -> None:
+    exclude = "exclude: [{a: 77}, {a: 2}]\n"
+    file = write_experiment(folder)
+    file.write_text(
+        "name: a\ntool: {function: study.py:add}\n"
+        f"space:\n  matrix: {{a: [1, 2]}}\n  include: {{a: 9}}\n  {exclude}"
+    )
+    result = invoke("validate", file)
+    assert result.exit_code == ExitCode.DONE
+    assert "6: space.exclude[0]: no point of the space has a: 77, so nothing" in result.stderr
+    assert result.stderr.count("Warning") == 1
+    file.write_text(file.read_text().replace("77", "9"))
+    assert "Warning" not in invoke("validate", file).stderr
+
+
+def test_samples_without_an_end_say_so(folder: Path) -> None:
+    write_experiment(folder)
+    file = folder / "b.yaml"
+    for more in ("", "  exclude: ['a > 0.5']\n"):
+        file.write_text(
+            "name: b\ntool: {function: study.py:add}\n"
+            f"space:\n  matrix: {{a: {{uniform: [0, 1]}}}}\n  sample: {{seed: 1}}\n{more}"
+        )
+        for command in ("validate", "plan"):
+            said = invoke(command, file).stdout
+            assert "trials over a without an end: `--for 8h` stops them" in said
+            assert "not known" not in said
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "run"])
+def test_unknown_people_and_projects_are_told_together(command: str, folder: Path) -> None:
+    file = write_experiment(folder, more="project: p\nexperimenter: e\nfunding: f")
+    if command != "run":
+        assert invoke(command, file).exit_code == ExitCode.DONE, "there is no lab to look in"
+    assert invoke("init", "--bare").exit_code == ExitCode.DONE
+    result = invoke(command, file)
+    assert result.exit_code == ExitCode.BAD_INPUT
+    for line, kind in ((5, "project"), (6, "experimenter"), (7, "funding")):
+        assert f"{file}:{line}: {kind}: There is no {kind} '{kind[0]}'. Add it" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong", ["'{nothing}'], read: {format: json}", "x], read: {format: yaml}", "'{a b}']"]
+)
+def test_other_mistakes_hide_no_missing_program(wrong: str, folder: Path) -> None:
+    file = folder / "a.yaml"
+    file.write_text(
+        "name: a\nspace: {matrix: {a: [1]}}\n"
+        f"tool: {{command: [no-such-program-anywhere, {wrong}}}\n"
+    )
+    result = invoke("validate", file)
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert "Error: 2 problems" in result.stderr
+    assert "3: tool.command[0]: There is no program 'no-such-program-anywhere'" in result.stderr

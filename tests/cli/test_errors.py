@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from fieldlab.domain.errors import (
     UnknownName,
 )
 from tests.cli.program import finish, invoke, start, write_experiment
+from tests.unprivileged import nobody, open_folder
 
 #: modules that cost time, and that looking at a lab in SQLite needs nothing of
 NOT_FOR_STATUS = {
@@ -168,3 +170,129 @@ def test_commands_import_only_what_they_need(
     argv = [sys.executable, "-c", program]
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+_INTERRUPTED_IMPORT = """
+import signal, sys
+
+wanted = sys.argv[1]
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == wanted:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+from importlib.metadata import distribution
+scripts = distribution("fieldlab").entry_points.select(group="console_scripts", name="fieldlab")
+main = next(iter(scripts)).load()
+sys.argv[1:] = ["status"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "fieldlab.cli.state", "fieldlab.app"])
+def test_an_interrupt_while_modules_are_imported_is_quiet(module: str, folder: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED_IMPORT, module],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (ExitCode.INTERRUPTED, "", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["export", "sums", "-"],
+        ["status"],
+        ["status", "--json"],
+        ["results", "sums"],
+        ["results", "sums", "--json"],
+        ["schema"],
+        ["--help"],
+        ["status", "--help"],
+    ],
+)
+def test_output_that_cant_be_written_is_said(words: list[str], folder: Path) -> None:
+    assert invoke("run", write_experiment(folder)).exit_code == ExitCode.DONE
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "fieldlab", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == ExitCode.INFRASTRUCTURE
+    assert "The output can't be written: No space left on device" in ended.stderr
+    assert "fault of fieldlab" not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_messages_that_cant_be_written_stop_nothing(folder: Path) -> None:
+    file = write_experiment(folder)
+    with Path("/dev/full").open("w") as full:
+        for words, code in ((["run", file], ExitCode.DONE), (["status", "x"], ExitCode.BAD_INPUT)):
+            ended = subprocess.run(
+                [sys.executable, "-m", "fieldlab", *map(str, words)],
+                stdout=subprocess.PIPE,
+                stderr=full,
+                check=False,
+            )
+            assert ended.returncode == code
+
+
+def test_words_that_are_no_text_are_refused(folder: Path) -> None:
+    for words in (["resume", "\udcff\udcfe"], ["project", "add", "a", "--note", "\udcff"]):
+        result = invoke(*words)
+        assert result.exit_code == ExitCode.BAD_INPUT
+        assert "on the command line is not in UTF-8" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["status"], ["init", "a"], ["run", "a.yaml"], ["run", "a"]])
+def test_a_folder_that_was_deleted_is_said(command: list[str], folder: Path) -> None:
+    gone = folder / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    result = invoke(*command)
+    os.chdir(folder)
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert result.stderr == (
+        "Error: The folder that you are in was deleted. Go to one that exists, with `cd`\n"
+    )
+
+
+@pytest.mark.parametrize("variable", ["FIELDLAB_DATABASE", "FIELDLAB_HOME"])
+def test_names_that_no_file_can_have_are_said(
+    variable: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = "sqlite:///" if variable == "FIELDLAB_DATABASE" else ""
+    monkeypatch.setenv(variable, f"{start}{folder}/{'0' * 300}")
+    for words in (["status"], ["db", "upgrade"], ["plan", write_experiment(folder)]):
+        result = invoke(*words)
+        assert result.exit_code == ExitCode.BAD_INPUT
+        assert "No database can lie at" in result.stderr
+        assert "File name too long" in result.stderr
+        assert variable in result.stderr
+    assert invoke("doctor").exit_code == ExitCode.SOME_FAILED
+    assert invoke("run", "0" * 300).exit_code == ExitCode.BAD_INPUT
+
+
+@pytest.mark.parametrize("variable", ["FIELDLAB_DATABASE", "FIELDLAB_HOME"])
+def test_a_closed_folder_above_the_lab_is_said(
+    variable: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_folder() as place:
+        closed = place / "closed"
+        (closed / "lab").mkdir(parents=True)
+        closed.chmod(0o700)
+        start = "sqlite:///" if variable == "FIELDLAB_DATABASE" else ""
+        monkeypatch.setenv(variable, f"{start}{closed}/lab/lab.db")
+        monkeypatch.chdir(place)
+        with nobody():
+            result = invoke("status")
+    assert result.exit_code == ExitCode.INFRASTRUCTURE
+    assert "can't be reached: Permission denied. Check the permissions" in result.stderr

@@ -104,6 +104,25 @@ def test_what_names_no_attempt_is_refused(lab: Path, words: list[str], says: str
     assert says in result.stderr
 
 
+def test_following_waits_for_the_first_attempt(folder: Path) -> None:
+    (folder / "slow.yaml").write_text(SLOW)
+    run = start("run", "slow.yaml", folder=folder)
+    wait_until("it runs", _has_engine, run)
+    follow = start("logs", "slow", "-f", "--stream", "stdout", folder=folder)
+    assert follow.stdout is not None
+    assert follow.stdout.readline() == "first\n"
+    (folder / "go").touch()
+    code, _, err = finish(follow)
+    assert code == 0
+    assert err in ("", "Waiting for the first attempt of slow.1 to be recorded\n")
+    assert finish(run)[0] == 0
+
+
+def _has_engine() -> bool:
+    shown = invoke("status", "slow", "--json")
+    return shown.exit_code == 0 and bool(document(shown)["live_engines"])
+
+
 def test_a_followed_attempt_is_shown_until_it_ends(folder: Path) -> None:
     (folder / "slow.yaml").write_text(SLOW)
     run = start("run", "slow.yaml", folder=folder)

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 import fieldlab
+from fieldlab.cli.errors import ExitCode
 from tests.cli.program import (
     document,
     finish,
@@ -289,3 +290,58 @@ def test_an_unknown_experiment_comes_with_the_nearest(lab: Path) -> None:
         result = invoke(*words)
         assert result.exit_code == 2
         assert "'values'" in result.stderr
+
+
+WIDE = """\
+def measure(a, b):
+    if a > 1:
+        raise (ValueError if a < 9 else KeyError)(f"{a} is no good, " + "and so on " * 20)
+    return {f"quantity_{n}": 1234567890123 + n for n in range(8)} | {"text": "y" * 100}
+"""
+
+
+@pytest.fixture
+def narrow(folder: Path) -> Path:
+    """Have results, failures and names that are wide for a screen of 80 columns."""
+    (folder / "wide.py").write_text(WIDE)
+    (folder / "wide.yaml").write_text(
+        "name: rather-long-experiment-name-here\ntool: {function: 'wide.py:measure'}\nguard: off\n"
+        "space: {matrix: {a: [1, 2, 3, 4, 9], b: [some text that is long]}}\n"
+    )
+    assert invoke("run", "wide.yaml").exit_code == ExitCode.SOME_FAILED
+    return folder
+
+
+NAME = "rather-long-experiment-name-here"
+
+
+def test_columns_that_a_screen_has_no_room_for_are_counted_not_clipped(narrow: Path) -> None:
+    shown = on_terminal(["results", NAME, "--all-columns"], narrow)
+    assert "1234567890123" in shown
+    assert "…" not in shown
+    assert "more columns for a wider screen: " in shown
+    table = shown.partition("more columns")[0].splitlines()[:-1]
+    assert [line for line in table if len(line.rstrip()) > 80] == []
+
+
+def test_attempts_take_a_line_each_on_a_terminal(narrow: Path) -> None:
+    shown = on_terminal(["attempts", NAME], narrow)
+    lines = [line for line in shown.splitlines() if "a=" in line]
+    assert len(lines) == 5
+    assert all(len(line.rstrip()) <= 80 for line in lines)
+    assert "ValueError: " in shown
+    assert "and so on" not in shown
+    assert "and so on and so on" in invoke("attempts", NAME).stdout
+
+
+def test_names_and_counts_of_a_status_are_never_folded(narrow: Path) -> None:
+    shown = on_terminal(["status"], narrow)
+    assert f"{NAME}.1" in shown
+    assert "5/5" in shown
+    assert "started" not in shown
+    assert "started" in invoke("status").stdout
+
+
+def test_failures_are_told_by_kind(narrow: Path) -> None:
+    assert "3 × ValueError\n" in invoke("status", NAME).stdout
+    assert "1 × KeyError: '9 is no good" in invoke("status", NAME).stdout

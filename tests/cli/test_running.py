@@ -321,3 +321,16 @@ def test_a_cancelled_campaign_without_cancelled_trials_is_taken_up_again(folder:
     )
     assert invoke("retry", "sums", "--cancelled", "--for", "300ms").exit_code == ExitCode.DONE
     assert document(invoke("status", "sums", "--json"))["done"] > before
+
+
+def test_retrying_what_was_not_begun_says_so(folder: Path) -> None:
+    file = write_experiment(folder, a="{range: [1, 1000000]}")
+    invoke("run", file, "--for", "300ms")
+    invoke("cancel", "sums")
+    left = 1_000_000 - document(invoke("status", "sums", "--json"))["done"]
+    retried = invoke("retry", "sums", "--cancelled", "--for", "100ms")
+    assert retried.exit_code == ExitCode.DONE
+    assert (
+        f"sums.1 has no cancelled trials; it goes on with {left:,} that it hasn't come to yet"
+        in retried.stderr
+    )

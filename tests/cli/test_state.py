@@ -188,3 +188,20 @@ def test_the_doctor_shows_a_plug_in_that_cannot_be_loaded(
     tool = next(each for each in document(result) if each["check"] == "tool broken")
     assert tool["health"] == "wrong"
     assert "nowhere_at_all" in tool["said"]
+
+
+def test_a_total_that_is_only_a_bound_is_shown_as_one(folder: Path) -> None:
+    file = folder / "a.yaml"
+    file.write_text(
+        'name: a\ntool: {command: ["true"]}\nguard: off\n'
+        "space:\n  matrix: {x: {range: [1, 1000000]}, z: {range: [1, 1000000]}}\n"
+        '  exclude: ["x + z > 1000000"]\n'
+    )
+    result = invoke("run", file, "--for", "500ms")
+    assert " of at most 1,000,000,000,000 done" in result.stderr
+    for words in (["status"], ["status", "a"], ["watch", "a"]):
+        result = invoke(*words)
+        assert "/≤1,000,000,000,000" in result.stdout + result.stderr
+        assert " left" not in result.stdout.replace("rate   left", "")
+    told = document(invoke("status", "a", "--json"))
+    assert (told["total"], told["at_most"], told["left_s"]) == (None, 10**12, None)

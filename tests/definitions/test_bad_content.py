@@ -115,6 +115,10 @@ def says(text: str, *expected: str, form: str = "yaml", **more: Any) -> None:
         ),
         ("name: a\nexecutor: {local: {slot: 4}}", "no key 'slot' here. Did you mean 'slots'?"),
         (
+            "name: a\nexecutor: {local: {slots: 100000}}",
+            "executor.local.slots: 100,000 attempts at a time are more than a machine can run.",
+        ),
+        (
             "name: a\nexecutor: {local: {slots: -1}}",
             "executor.local.slots: this must be 0 or more, not -1",
         ),
@@ -199,7 +203,7 @@ def test_one_slip_gives_one_problem(text: str, expected: str) -> None:
             "tool.command[1]: {n} without quotes is a mapping, not a placeholder. "
             'Put it in quotes: "{n}"',
         ),
-        ('{command: [x, "a\\0b"]}', "tool.command[1]: a NUL byte can't be passed to a program"),
+        ('{command: [x, "a\\0b"]}', "tool.command[1]: the text has a NUL character, which no"),
         (
             "{command: [x, '{siez}']}",
             "tool.command[1]: the placeholder {siez} is no parameter of the space. "
@@ -484,3 +488,35 @@ def test_whatever_is_written_anywhere_loads_or_is_explained(data: st.DataObject,
     place[key] = junk
     with contextlib.suppress(BadInput):
         json.dumps(from_mapping(definition, HERE).to_dict(), allow_nan=False)
+
+
+def test_more_parameters_than_a_table_takes_are_refused() -> None:
+    axes = ", ".join(f"p{number}: [1]" for number in range(1_002))
+    says(
+        f"{FUNCTION}space:\n  matrix: {{{axes}}}",
+        "e.yaml:4: space.matrix.p1000: there are more than 1,000 parameters. Each is a column",
+    )
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (
+            "{matrix: {a: [2024-01-01, 1], b: [], c: {range: [2, 1]}}, repeat: 0}",
+            ["YAML reads 2024-01-01 as a date", "repeat", "b: the axis has no values", "wrong way"],
+        ),
+        (
+            "{matrix: {a: [[1], 2, {b: 1}], c: {choice: [[2], [3]]}}}",
+            ["a[0]: a value can't", "a[2]: a value can't", "choice[0]: a", "choice[1]: a"],
+        ),
+        (
+            "{matrix: {a: [1, 2]}, exclude: ['a / 0 > 1', \"a > 'b'\", 'true']}",
+            ["leave out every one of the 2 points", "exclude[0]: ", "exclude[1]: "],
+        ),
+    ],
+)
+def test_no_mistake_of_a_space_hides_another(space: str, expected: list[str]) -> None:
+    lines = [str(problem) for problem in problems_of(f"{FUNCTION}space: {space}")]
+    assert len(lines) == len(expected), lines
+    for part in expected:
+        assert any(part in line for line in lines), (part, lines)

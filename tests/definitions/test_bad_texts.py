@@ -252,3 +252,32 @@ def test_lines_are_found_alike_in_json_and_yaml(data: dict[str, Any]) -> None:
         if isinstance(path[-1], str):
             assert lines[line - 1].strip().startswith(f'"{path[-1]}": ')
     assert in_json.line((*paths(data)[0], "nowhere")) == in_json.line(paths(data)[0])
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("yaml", 'name: a\ntool: {function: s.py}\ndescription: "WRONG"\n'),
+        ("json", '{"name": "a", "tool": {"function": "s.py"},\n\n"description": "WRONG"}'),
+        ("yaml", 'name: a\ntool: {command: [x]}\nspace: {matrix: {a: [1, "WRONG"]}}'),
+        (
+            "yaml",
+            'name: a\nspace: {matrix: {a: [1]}}\ntool: {command: [x], environment: {A: "WRONG"}}',
+        ),
+        ("yaml", 'name: a\nspace: {matrix: {a: [1]}}\ntool: {command: [x, "WRONG"]}'),
+        ("yaml", 'name: a\ntool: {function: s.py}\nspace: {matrix: {a: {choice: ["WRONG"]}}}'),
+    ],
+)
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [(r"a\u0000b", "has a NUL character"), (r"a\ud800b", "has half a character, U+D800")],
+)
+def test_a_text_that_no_database_takes_is_found(
+    form: str, text: str, wrong: str, said: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        loads(text.replace("WRONG", wrong), format=form, folder=Path(), file="e")
+    (problem,) = caught.value.problems
+    assert said in problem.what
+    assert problem.line == 3
+    assert problem.key

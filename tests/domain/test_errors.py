@@ -46,6 +46,9 @@ def test_codes_are_stable() -> None:
         "RequestTimeout": "request-timeout",
         "RequestFailed": "request-failed",
         "ExecutionError": "execution",
+        "TrialFailed": "trial-failed",
+        "Halted": "halted",
+        "MachineError": "machine",
         "MissingExtra": "missing-extra",
     }
 
@@ -165,3 +168,16 @@ def test_errors_cross_a_process_boundary(error: FieldlabError) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert copy.what.startswith(error.what)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("It is late", "It is late. Go home"),
+        ("Is it late?", "Is it late? Go home"),
+        ("It is late.", "It is late. Go home"),
+    ],
+)
+def test_a_sentence_ends_once(what: str, said: str) -> None:
+    assert str(FieldlabError(what, remedy="Go home")) == said
+    assert str(Problem(what=what, remedy="Go home")) == said

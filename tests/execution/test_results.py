@@ -50,8 +50,8 @@ REFUSED = {
     "unwilling": "What it returned can't be read: RuntimeError: I won't",
     "unwilling rows": "What it returned can't be read: RuntimeError: I won't",
     "shy": "What it returned can't be read: RuntimeError: no ",
-    "huge text": "are 100 MB, more than the 17 MB that a trial may record. Write large data to",
-    "too many rows": "more than the 17 MB",
+    "huge text": "are 95.4 MiB, more than the 16 MiB that a trial may record. Write large data to",
+    "too many rows": "more than the 16 MiB",
     "generator": "builtins.generator",
     "half a character": "half of a character",
 }

@@ -48,6 +48,8 @@ def test_every_column_has_its_real_type(measured: Lab) -> None:
         "of": "int64",
         "ratio": "float64",
         "label": text,
+        "commit": "object",
+        "dirty": "boolean",
         **dict.fromkeys(("trial_id", "row", "campaign_id", "attempt", "repeat"), "int64"),
         "recorded_at": "datetime64[us, UTC]",
     }

@@ -84,6 +84,40 @@ def test_passwords_are_never_shown(postgres_server: PostgresServer) -> None:
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        (
+            "postgresql:///?host=/nowhere&user=ada&password=hunter2",
+            "postgresql:///?host=%2Fnowhere&password=***&user=ada",
+        ),
+        (
+            "postgresql://ada:hunter2@localhost:1/lab?sslpassword=hunter2&passfile=/etc/pass",
+            "postgresql://ada:***@localhost:1/lab?passfile=%2Fetc%2Fpass&sslpassword=***",
+        ),
+    ],
+)
+def test_secrets_in_any_part_of_a_url_are_never_shown(url: str, place: str) -> None:
+    database = Database(url)
+    assert database.place == place
+    with pytest.raises(StoreError) as caught:
+        database.version()
+    database.close()
+    said = str(caught.value)
+    assert "hunter2" not in said
+    assert "***" in said
+    assert "\n" not in said
+    assert "\t" not in said
+    assert "?." not in said
+
+
+def test_secrets_of_a_url_that_cant_be_read_are_not_shown() -> None:
+    with pytest.raises(BadInput) as caught:
+        Database("postgresql://ada:hunter2@host:many/lab?sslpassword=hunter2")
+    assert "hunter2" not in str(caught.value)
+    assert "sslpassword=***" in str(caught.value)
+
+
 def test_a_lab_that_another_program_holds_is_locked(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from fieldlab.domain.definition import RESERVED_COLUMNS
+from fieldlab.domain.definition import MOST_COLUMNS, RESERVED_COLUMNS
 from fieldlab.ports.executor import Shape
 from fieldlab.ports.store import Campaign
 from fieldlab.store.database import Database
-from fieldlab.store.results import LONGEST_NAME, MOST_COLUMNS, ResultsTable
+from fieldlab.store.results import LONGEST_NAME, ResultsTable
 from fieldlab.store.sql_store import SqlStore, results_of
 from tests.store.staging import TYPES, HandEngine, attempts_of, definition, running
 from tests.store.staging import results_of as rows_of

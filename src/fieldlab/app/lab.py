@@ -95,6 +95,19 @@ class Lab:
             setup = setup_of(definition, Path(scratch), functions)
             in_own_loop(lambda: _start_and_stop(local_executor(1), setup))
 
+    def check_names(self, definition: Definition) -> None:
+        """Refuse a definition that names a project, experimenter or funding which isn't here.
+
+        Raises
+        ------
+        UnknownName
+            ``problems`` lists them all; each says how to add it.
+        """
+        from fieldlab.store.experiments import require_named
+
+        with self.database.read() as connection:
+            require_named(connection, definition)
+
     def start(self, definition: Definition) -> Campaign:
         """Make the campaign of a definition, or find the one that it has; nothing runs yet.
 

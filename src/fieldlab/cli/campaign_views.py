@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from fieldlab.cli.earlier import failed_before, of_them_failed, retries
 from fieldlab.cli.output import counted, joined
 from fieldlab.domain.trials import CampaignState
-from fieldlab.notebook.progress import INTERRUPTED, shown_state, total_of
+from fieldlab.notebook.progress import (
+    INTERRUPTED,
+    is_bound,
+    shown_state,
+    total_of,
+)
 
 if TYPE_CHECKING:
     from fieldlab.app import Lab
@@ -43,7 +48,7 @@ class CampaignView:
     def left_s(self) -> float | None:
         """Time until the end at this rate, s; None when nobody can say."""
         total = total_of(self.campaign)
-        if total is None or not self.rate:
+        if total is None or not self.rate or is_bound(self.campaign):
             return None
         return max(total - self.campaign.done, 0) / self.rate
 
@@ -80,6 +85,14 @@ def counts_text(view: CampaignView) -> str:
             f"{campaign.skipped:,} were recorded before{failed}" if campaign.skipped else "",
         ]
     )
+
+
+def failure_lines(view: CampaignView) -> list[str]:
+    """Say how failed trials ended, kind by kind: ``300 × ValueError``."""
+    failures = view.activity.failures if view.activity else ()
+    lines = [f"{number:,} × {kind or 'no status'}" for kind, number in failures]
+    others = view.campaign.failed - sum(number for _, number in failures)
+    return [*lines, f"and {others:,} more of other kinds"] if lines and others > 0 else lines
 
 
 def next_steps(view: CampaignView) -> list[str]:
@@ -119,7 +132,8 @@ def campaign_document(lab: Lab, view: CampaignView) -> dict[str, Any]:
     document = {
         **plain,
         "state": view.state,
-        "total": total_of(campaign),
+        "total": None if is_bound(campaign) else total_of(campaign),
+        "at_most": total_of(campaign),
         **counts,
         "failed_before": view.failed_before,
         "consecutive_failures": campaign.consecutive_failures,

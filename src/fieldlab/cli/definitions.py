@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,12 @@ from typing import Annotated
 
 import typer
 
-from fieldlab.cli.labs import located, read_definition
+from fieldlab.cli.labs import (
+    check_names,
+    located,
+    read_definition,
+    warn_of_oversights,
+)
 from fieldlab.cli.output import Json, counted, say, write_json
 from fieldlab.domain.errors import BadInput
 
@@ -81,7 +87,7 @@ def _name_of(folder: Path) -> str:
 def _write_new(folder: Path, files: dict[str, str]) -> list[Path]:
     """Write files that don't exist yet: all, or none."""
     paths = {folder / name: text for name, text in files.items()}
-    there = [str(path) for path in paths if path.exists() or path.is_symlink()]
+    there = [str(path) for path in paths if os.path.lexists(path)]
     if there:
         raise BadInput(
             f"{' and '.join(there)} {'are' if len(there) > 1 else 'is'} there already; nothing was"
@@ -108,10 +114,13 @@ def validate(file: File, json: Json = False) -> None:
 
     definition = read_definition(file)
     with located(file):
+        check_names(definition)
         Lab.check(definition)
-    document = summary(definition, Lab.sequence(definition))
+    sequence = Lab.sequence(definition)
+    document = summary(definition, sequence)
+    warnings = warn_of_oversights(file, definition, sequence)
     if json:
-        write_json({"file": str(file), **document})
+        write_json({"file": str(file), **document, "warnings": warnings})
         return
     typer.echo(f"{file} is right: {definition.name} runs {document['tool']}")
     typer.echo(f"  {trials_text(document)}, {counted(document['slots'], 'slot')}")
@@ -119,10 +128,15 @@ def validate(file: File, json: Json = False) -> None:
 
 def plan(file: File, json: Json = False) -> None:
     """Say what a definition would run, and what is missing."""
+    from fieldlab.app import Lab
     from fieldlab.cli.planning import make_plan, show_plan
 
     definition = read_definition(file)
-    found = make_plan(definition)
+    with located(file):
+        check_names(definition)
+    sequence = Lab.sequence(definition)
+    found = make_plan(definition, sequence)
+    found["warnings"] = warn_of_oversights(file, definition, sequence)
     if json:
         write_json(found)
     else:

@@ -127,7 +127,8 @@ def _database(url: str) -> Finding:
 
 
 def _space(home: Path) -> Finding:
-    folder = next(each for each in (home, *home.parents) if each.exists())
+    above = (home, *home.parents)
+    folder = next(each for each in above if os.path.exists(each))  # noqa: PTH110 - never raises
     free = shutil.disk_usage(folder).free
     said = f"{free / 1e9:,.1f} GB free in {folder}"
     health = (

@@ -14,6 +14,8 @@ code   meaning
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
@@ -29,12 +31,21 @@ from fieldlab.domain.errors import (
     BadInput,
     FieldlabError,
     IllegalTransition,
+    MachineError,
     MissingExtra,
     render_key,
+    sentences,
 )
+from fieldlab.settings import current_folder
 
+#: where the words of the command line are kept
+_WORDS = f"{__name__}.words"
 #: set to anything, it shows the traceback of an error
 DEBUG = "FIELDLAB_DEBUG"
+
+
+#: why nothing more can be written: what a full or broken disk says
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class ExitCode(IntEnum):
@@ -53,13 +64,23 @@ class ReportingGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[__name__] = "--json" in args
+        ctx.meta[_WORDS] = args.copy()
         quicken(self, ctx)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)  # which may show the help
+        except KeyboardInterrupt:
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise typer.Exit(report(_from_machine(error), as_json=False)) from error
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         as_json = bool(ctx.meta.get(__name__))
         try:
+            _require_text(ctx.meta[_WORDS])
+            current_folder()
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
@@ -71,6 +92,8 @@ class ReportingGroup(TyperGroup):
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except FieldlabError as error:
             raise typer.Exit(report(error, as_json=as_json)) from error
+        except OSError as error:
+            raise typer.Exit(report(_from_machine(error), as_json=as_json)) from error
         except Exception as error:
             if not hasattr(error, "format_message"):
                 raise typer.Exit(report(error, as_json=as_json)) from error
@@ -79,6 +102,31 @@ class ReportingGroup(TyperGroup):
             _write_json({"error": "usage", "message": error.format_message()})
             raise typer.Exit(ExitCode.BAD_INPUT) from error
         return result
+
+
+def _require_text(words: list[str]) -> None:
+    """Refuse words that aren't text: no name is like that, and no database takes them."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise BadInput(
+                f"{word!a} on the command line is not in UTF-8", remedy="Write it as text in UTF-8"
+            ) from None
+
+
+def _from_machine(error: OSError) -> FieldlabError:
+    """Explain an error of the operating system that nothing has explained yet."""
+    why = error.strerror or str(error)
+    if not error.filename and error.errno in _UNWRITTEN:
+        _silence_output()
+        return MachineError(
+            f"The output can't be written: {why}", remedy="Free some space, or send it elsewhere"
+        )
+    what = f"{error.filename} can't be used" if error.filename else "The machine refuses"
+    return MachineError(
+        f"{what}: {why}", remedy=f"Check its permissions and its disk; {DEBUG}=1 shows more"
+    )
 
 
 def exit_code(error: Exception) -> ExitCode:
@@ -92,17 +140,18 @@ def report(error: Exception, *, as_json: bool) -> ExitCode:
     """Show an error on stderr; give its exit code."""
     if os.environ.get(DEBUG):
         traceback.print_exception(error)
-    if as_json:
-        _write_json(error_document(error))
-    else:
-        typer.echo(error_text(error), err=True)
+    with contextlib.suppress(OSError):  # the code says it, too
+        if as_json:
+            _write_json(error_document(error))
+        else:
+            typer.echo(error_text(error), err=True)
     return exit_code(error)
 
 
 def error_text(error: Exception) -> str:
     """Write an error for people."""
     if not isinstance(error, FieldlabError):
-        return f"Error: {_unexpected(error)}. {_TRACEBACK}"
+        return f"Error: {sentences(_unexpected(error), _TRACEBACK)}"
     if isinstance(error, BadInput) and len(error.problems) > 1:
         lines = [f"Error: {len(error.problems)} problems"]
         return "\n".join([*lines, *(f"  {problem}" for problem in error.problems)])

@@ -115,6 +115,8 @@ def logs(
         if campaign.definition.tool.kind == "function":
             _show_workers_log(lab, campaign, bool(trial), follow=follow, json=json)
             return
+        if follow and not trial and attempt is None:
+            _wait_for_attempt(lab, campaign)
         chosen = _choose(lab, campaign, trial or [], attempt)
         place = folder_of(lab, campaign, chosen)
         if place is None:
@@ -134,6 +136,25 @@ def logs(
             time.sleep(LOOK_S)
             output.copy()
         output.copy()
+
+
+def _wait_for_attempt(lab: Lab, campaign: Campaign) -> None:
+    """Wait for the first attempt to be recorded, as long as somebody works on the campaign.
+
+    One that ends within a second is recorded when it has ended, others once they have run so long.
+    """
+    from fieldlab.store.queries import newest_attempts
+
+    told = False
+    while True:
+        alive = _is_alive(lab, campaign)  # asked first: what it recorded last is seen then
+        with lab.database.read() as connection:
+            if newest_attempts(connection, campaign, limit=1) or not alive:
+                return
+        if not told:
+            say(f"Waiting for the first attempt of {campaign.name} to be recorded")
+            told = True
+        time.sleep(LOOK_S)
 
 
 def _choose(lab: Lab, campaign: Campaign, words: Sequence[str], number: int | None) -> AttemptView:
@@ -200,6 +221,10 @@ def _show_workers_log(
     lab: Lab, campaign: Campaign, one_trial: bool, *, follow: bool, json: bool
 ) -> None:
     path = attempts_folder(lab, campaign.name) / WORKERS_LOG
+    if follow and not path.exists() and _is_alive(lab, campaign):
+        say(f"Waiting for {campaign.name} to write its {WORKERS_LOG}")
+        while not path.exists() and _is_alive(lab, campaign):
+            time.sleep(LOOK_S)
     if not path.exists():
         raise UnknownName(
             f"{campaign.name} has written no {WORKERS_LOG} yet",

@@ -50,8 +50,8 @@ def plain(value: object) -> Any:
 
 
 def say(text: str) -> None:
-    """Tell people something, on stderr; that nobody reads it is no reason to stop."""
-    with contextlib.suppress(BrokenPipeError):
+    """Tell people something, on stderr; that nobody can read it is no reason to stop."""
+    with contextlib.suppress(OSError):
         typer.echo(text, err=True)
 
 

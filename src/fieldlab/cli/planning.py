@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fieldlab.app import Lab
 from fieldlab.cli.campaign_views import results_table
 from fieldlab.cli.earlier import failed_before, retry_text
 from fieldlab.cli.labs import opened_if_there
@@ -19,6 +18,9 @@ from fieldlab.domain.ids import canonical, trial_name
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.execution.local import processors
 from fieldlab.ports.store import Campaign
+
+if TYPE_CHECKING:
+    from fieldlab.app import Lab
 
 #: so many trials are looked up one by one to tell which are missing
 MOST_LOOKED_UP = 100_000
@@ -62,11 +64,13 @@ def trials_text(document: dict[str, Any]) -> str:
     """Say how many trials there are, and of what: ``400 trials: 50 points × 8 repeats``."""
     names = ", ".join(document["parameters"])
     over = f" over {names}" if names else ""
+    most = document["at_most"]
+    if most is None:
+        return f"trials{over} without an end: `--for 8h` stops them, or give the sample a count"
     if document["trials"] is None:
-        most = document["at_most"]
         return (
-            f"{'trials' if most is None else f'at most {most:,} trials'}{over}; the exclusions are"
-            " decided while running, so the number of trials is not known in advance"
+            f"at most {most:,} trials{over}; the exclusions are decided while running, so the"
+            " number of trials is not known in advance"
         )
     text = counted(document["trials"], "trial") + over
     if document["repeat"] > 1:
@@ -74,9 +78,8 @@ def trials_text(document: dict[str, Any]) -> str:
     return text
 
 
-def make_plan(definition: Definition) -> dict[str, Any]:
+def make_plan(definition: Definition, sequence: TrialSequence) -> dict[str, Any]:
     """Compare a definition with the lab of this folder; there may be none yet."""
-    sequence = Lab.sequence(definition)
     found = summary(definition, sequence) | {
         "streams": sequence.streams,
         "first": list(_some(sequence, range(min(_TRIED, sequence.positions or _TRIED)))),
@@ -177,6 +180,8 @@ def show_plan(definition: Definition, found: dict[str, Any]) -> None:
     if found["first"]:
         lines.append("Trials:")
         lines += [f"  {each['position'] + 1:>8,}  {each['trial']}" for each in found["first"]]
+    elif found["streams"]:
+        lines.append(f"No trial is left among the first {_TRIED:,} positions")
     if found["last"]:
         lines += ["         …"] if found["last"][0]["position"] > SHOWN else []
         lines += [f"  {each['position'] + 1:>8,}  {each['trial']}" for each in found["last"]]

@@ -38,6 +38,16 @@ SCREENFUL = 50
 PAGE = 1_000
 
 
+#: characters of a text in a table of results on a terminal
+_LONGEST_TEXT = 40
+#: columns of the screen between two of a table
+_GAP = 3
+#: columns of the screen that a table of attempts needs beside parameters and status
+_BESIDE = 38
+#: columns that either of those has at least
+_LEAST = 10
+
+
 class What(StrEnum):
     """What can be exported."""
 
@@ -132,28 +142,48 @@ def _show_rows(rows: Extract, head: int | None, name: str) -> None:
 
 def _show_tables(rows: Extract, limit: int | None, *, exact: bool) -> int:
     """Show rows a page at a time, each laid out as wide as the first; how many there were."""
-    from fieldlab.cli.tables import console, table
+    from fieldlab.cli.tables import console, print_whole, table
 
     numbers = {name for name, type_ in rows.columns if type_ in ("integer", "real")}
     headings = [name for name, _ in rows.columns]
-    out = console()
     shown = 0
     widths: list[int] = []
     for page in _pages(rows, limit):
-        cells = [[cell_text(value, exact=exact) for value in row] for row in page]
-        made = table(headings, right=numbers)
+        cells = [[_cut(cell_text(value, exact=exact), exact) for value in row] for row in page]
         if not widths:
             widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+            if not exact:
+                widths = widths[: _fitting(widths, console().width)]
+        made = table(headings[: len(widths)], right=numbers)
         for column, width in zip(made.columns, widths, strict=True):
-            column.no_wrap, column.overflow = True, "ellipsis"
-            column.min_width = width if exact else None
+            column.min_width = width
         made.show_header = shown == 0
         made.show_edge = False
         for row in cells:
-            made.add_row(*row)
-        out.print(made)
+            made.add_row(*row[: len(widths)])
+        print_whole(made)
         shown += len(page)
+    if shown and len(widths) < len(headings):
+        say(
+            f"{counted(len(headings) - len(widths), 'more column')} for a wider screen:"
+            f" {', '.join(headings[len(widths) :])}"
+        )
     return shown
+
+
+def _cut(text: str, exact: bool) -> str:
+    """Cut a text that would take the screen from all others; no number is so long."""
+    return text if exact or len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
+
+
+def _fitting(widths: Sequence[int], screen: int) -> int:
+    """Count the columns, from the first on, that a screen has room for."""
+    used = 0
+    for place, width in enumerate(widths):
+        used += width + (_GAP if place else 0)
+        if used > screen:
+            return max(place, 1)
+    return len(widths)
 
 
 def _pages(rows: Extract, limit: int | None) -> Iterator[Sequence[Sequence[Any]]]:
@@ -296,23 +326,32 @@ def attempts(
 
 
 def _show_attempts(found: Sequence[AttemptView]) -> None:
-    from fieldlab.cli.tables import console, table
+    from fieldlab.cli.tables import console, print_fitted, shortened
 
+    names = [trial_name(each.parameters, each.repeat) for each in found]
+    longest, room = max(map(len, names)), 0
+    if sys.stdout.isatty():
+        room = max(console().width - _BESIDE, 2 * _LEAST)
+        longest = max(min(longest, room // 2), _LEAST)
     more = _origin_columns(found)
-    headings = ["trial", "parameters", "no.", "status", "started", "took", *more]
-    made = table(headings, right=["no.", "took"])
-    made.columns[0].no_wrap = True
-    for place, each in enumerate(found):
-        made.add_row(
-            each.fingerprint[: journal.DIGITS],
-            trial_name(each.parameters, each.repeat),
-            str(each.number),
-            each.status or each.state,
-            local_time(each.started_at),
-            journal.took(each),
-            *(cells[place] for cells in more.values()),
-        )
-    console().print(made)
+    print_fitted(
+        ("trial", "parameters", "no.", "status", "started", "took", *more),
+        [
+            (
+                each.fingerprint[: journal.DIGITS],
+                shortened(names[place], longest),
+                str(each.number),
+                shortened(status, room - longest) if room else status,
+                local_time(each.started_at),
+                journal.took(each),
+                *(cells[place] for cells in more.values()),
+            )
+            for place, each in enumerate(found)
+            for status in [each.status or each.state]
+        ],
+        right=("no.", "took"),
+        spare=(*reversed(more), "started"),
+    )
 
 
 def _origin_columns(found: Sequence[AttemptView]) -> dict[str, list[str]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fieldlab.cli.errors import ExitCode
-from fieldlab.cli.labs import Name, located, opened, read_definition
+from fieldlab.cli.labs import Name, located, opened, read_definition, warn_of_oversights
 from fieldlab.cli.output import Json, counted, say, write_json
+from fieldlab.domain.definition import MOST_SLOTS
 from fieldlab.domain.errors import IllegalTransition, NoLab, UnknownName
 from fieldlab.domain.trials import CampaignState, TrialState
 
@@ -32,7 +34,11 @@ For = Annotated[
 Slots = Annotated[
     int | None,
     typer.Option(
-        "--slots", min=1, metavar="N", help="Trials at a time, whatever the definition says."
+        "--slots",
+        min=1,
+        max=MOST_SLOTS,
+        metavar="N",
+        help="Trials at a time, whatever the definition says.",
     ),
 ]
 
@@ -73,6 +79,7 @@ def run(
 
     with located(file):
         Lab.check(definition)
+    warn_of_oversights(file, definition, Lab.sequence(definition))
     with opened(create=True) as lab:
         with located(file):
             campaign = lab.start(definition)
@@ -82,7 +89,8 @@ def run(
 
 
 def _is_file(file: Path) -> bool:
-    return file.suffix.lower() in _SUFFIXES or len(file.parts) > 1 or file.exists()
+    there = os.path.exists(file)  # noqa: PTH110 - false, too, for what no file can be called
+    return file.suffix.lower() in _SUFFIXES or len(file.parts) > 1 or there
 
 
 @contextlib.contextmanager
@@ -152,12 +160,7 @@ def retry(
 
             check_code(campaign.definition, lab.settings.provenance)
         queued = lab.retry(campaign.name, states)
-        kinds = " or ".join(states)
-        say(
-            f"Queued {counted(queued, 'trial')} of {campaign.name} again"
-            if queued
-            else f"{campaign.name} has no {kinds} trials"
-        )
+        say(_queued_text(campaign, queued, states, goes_on=not no_run))
         if not no_run:
             _go_on(lab, lab.find(campaign.name), for_s, slots, json, revive=cancelled)
         elif json:
@@ -166,6 +169,26 @@ def retry(
             say(f"Run them with `fieldlab resume {campaign.name}`")
         elif campaign.state is CampaignState.CANCELLED:
             say(f"`fieldlab retry {campaign.name} --cancelled` runs what it hasn't come to yet")
+
+
+def _queued_text(
+    campaign: Campaign, queued: int, states: Collection[TrialState], *, goes_on: bool
+) -> str:
+    """Say what is tried again, and what else a campaign goes on with."""
+    from fieldlab.notebook.progress import is_bound, total_of
+
+    text = (
+        f"Queued {counted(queued, 'trial')} of {campaign.name} again"
+        if queued
+        else f"{campaign.name} has no {' or '.join(states)} trials"
+    )
+    if not goes_on or campaign.state is CampaignState.FINISHED:
+        return text
+    total = total_of(campaign)
+    if total is None or is_bound(campaign):
+        return f"{text}; it goes on with those that it hasn't come to yet"
+    left = total - campaign.done
+    return f"{text}; it goes on with {left:,} that it hasn't come to yet" if left > 0 else text
 
 
 def _refuse_cancelled(campaign: Campaign) -> None:

@@ -73,15 +73,14 @@ def _show_all(lab: Lab, as_json: bool) -> None:
     if not views:
         say("No campaigns yet. Run one with `fieldlab run FILE`")
         return
-    from fieldlab.cli.tables import console, styled_state, table
+    from fieldlab.cli.tables import print_fitted, styled_state
 
-    shown = table(
+    print_fitted(
         ("name", "state", "done", "failed", "rate", "left", "started"),
+        [(each.campaign.name, styled_state(each.state), *_cells(each)) for each in views],
         right=("done", "failed", "rate", "left"),
+        spare=("started", "rate", "left"),
     )
-    for each in views:
-        shown.add_row(each.campaign.name, styled_state(each.state), *_cells(each))
-    console().print(shown)
     interrupted = [each.campaign.name for each in views if each.state == "interrupted"]
     for campaign in interrupted:
         say(f"{campaign} was interrupted: go on with `fieldlab resume {campaign}`")
@@ -134,7 +133,7 @@ def _show_one(lab: Lab, campaign: Campaign, as_json: bool) -> None:
 
 
 def _figures(view: CampaignView) -> Iterator[tuple[str, str]]:
-    from fieldlab.cli.campaign_views import counts_text
+    from fieldlab.cli.campaign_views import counts_text, failure_lines
 
     campaign, activity = view.campaign, view.activity
     yield "why", campaign.note if view.state in _EXPLAINED else ""
@@ -149,8 +148,8 @@ def _figures(view: CampaignView) -> Iterator[tuple[str, str]]:
     if view.rate:
         left = view.left_s
         yield "rate", rate_text(view.rate) + ("" if left is None else f", {left_text(left)}")
-    for place, (reason, number) in enumerate(activity.failures if activity else ()):
-        yield "" if place else "failures", f"{number:,} × {reason}"
+    for place, line in enumerate(failure_lines(view)):
+        yield "" if place else "failures", line
 
 
 def _engines(signs: list[EngineSign], view: CampaignView) -> Iterator[tuple[str, str]]:

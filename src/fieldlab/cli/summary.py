@@ -9,6 +9,7 @@ from fieldlab.cli.campaign_views import (
     CampaignView,
     campaign_document,
     counts_text,
+    failure_lines,
     next_steps,
     results_table,
 )
@@ -16,7 +17,7 @@ from fieldlab.cli.earlier import retry_text
 from fieldlab.cli.output import counted, joined, say
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.trials import CampaignState
-from fieldlab.notebook.progress import rate_text, total_of
+from fieldlab.notebook.progress import is_bound, rate_text, total_of
 
 if TYPE_CHECKING:
     from fieldlab.app import Lab
@@ -68,7 +69,8 @@ def _headline(view: CampaignView, interrupted: bool) -> str:
     campaign = view.campaign
     total = total_of(campaign)
     counts = counts_text(view)
-    of = "" if total is None or total == campaign.done else f" of {total:,}"
+    most = "at most " if is_bound(campaign) else ""
+    of = "" if total is None or total == campaign.done else f" of {most}{total:,}"
     if campaign.state is CampaignState.FINISHED:
         return f"{campaign.name} is finished: {counts}"
     if campaign.state is CampaignState.TRIPPED:
@@ -84,9 +86,8 @@ def _headline(view: CampaignView, interrupted: bool) -> str:
 
 def _details(lab: Lab, view: CampaignView) -> Iterator[tuple[str, str]]:
     campaign = view.campaign
-    failures = view.activity.failures if view.activity else ()
-    for place, (status, number) in enumerate(failures):
-        yield "" if place else "failures", f"{number:,} × {status}"
+    for place, line in enumerate(failure_lines(view)):
+        yield "" if place else "failures", line
     table = results_table(lab, campaign)
     yield "results", f"table {table} in {lab.database.place}"
     yield "spreadsheet", str(lab.settings.sheet(campaign.name))

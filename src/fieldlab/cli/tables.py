@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +31,54 @@ def table(columns: Sequence[str], right: Iterable[str] = ()) -> Table:
     for name in columns:
         made.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     return made
+
+
+def print_fitted(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    right: Iterable[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """Print a table, a line to a row; without the ``spare`` columns where the screen is narrow.
+
+    They go one after the other, as few as possible. What remains is never folded nor cut.
+    """
+    screen, wide = console().width, console()
+    wide.whole = True
+    made = _made(columns, rows, right, ())
+    for number in range(1, len(spare) + 1):
+        if Measurement.get(wide, wide.options, made).maximum <= screen:
+            break
+        made = _made(columns, rows, right, spare[:number])
+    print_whole(made)
+
+
+def _made(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    right: Iterable[str],
+    gone: Sequence[str],
+) -> Table:
+    places = [place for place, name in enumerate(columns) if name not in gone]
+    made = table([columns[place] for place in places], right)
+    for row in rows:
+        made.add_row(*(row[place] for place in places))
+    return made
+
+
+def print_whole(made: Table) -> None:
+    """Print a table as wide as it is: a terminal that is narrower folds it, and nothing is cut."""
+    for column in made.columns:
+        column.no_wrap = True
+    out = console()
+    out.whole = True
+    out.print(made, crop=False)
+
+
+def shortened(text: str, width: int) -> str:
+    """Cut a text to a width, with an ellipsis."""
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
 
 
 def facts(pairs: Iterable[tuple[str, RenderableType]]) -> Table:

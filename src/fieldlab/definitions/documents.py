@@ -101,7 +101,7 @@ class Plainer:
 
     def _name(self, name: object, key: Key) -> str:
         if isinstance(name, str):
-            return name
+            return self._text(name, (*key, name))
         self._note((*key, key_part(name)), f"the key {name!r} is not text", "Put it in quotes")
         return key_part(name)
 
@@ -118,13 +118,30 @@ class Plainer:
             if isinstance(value, kind):
                 return kind(value)
         if isinstance(value, str):
-            return str.__str__(value)
+            return self._text(str.__str__(value), key)
         if value is not None:
             self._note(key, *_not_plain(value))
         return None
 
+    def _text(self, text: str, key: Key) -> str:
+        fault = unstorable(text)
+        if fault:
+            self._note(key, f"the text {fault}", "Remove it")
+        return text
+
     def _note(self, key: Key, what: str, remedy: str) -> None:
         self.problems.append(Problem(what=what, remedy=remedy, key=key))
+
+
+def unstorable(text: str) -> str:
+    """Say what keeps a text from being stored; nothing if it can be."""
+    if "\0" in text:
+        return "has a NUL character, which no database takes"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"has half a character, U+{ord(text[error.start]):04X}, which no database takes"
+    return ""
 
 
 def too_many(file: str) -> BadInput:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldlab.definitions.documents import Document
 from fieldlab.definitions.reader import read_file, read_mapping, read_text
+from fieldlab.domain.assembly import problems_in
 from fieldlab.domain.definition import Definition
 from fieldlab.domain.errors import BadInput, Problem
 from fieldlab.domain.parameters import QuasiSource, sequence_from
@@ -132,8 +133,12 @@ def _space_problems(
     """Check the space, and the placeholders that it fills."""
     if not isinstance(checked.space, Mapping):
         return  # said already
-    if any(problem.key[:1] == ("space",) for problem in document.problems):
-        return  # None stands for what is wrong there: more errors would only confuse
+    known = [each.key for each in document.problems if each.key[:1] == ("space",)]
+    if known:  # None stands for what is wrong there: what is above or below would only confuse
+        for problem in problems_in(checked.space):
+            if not any(key[: len(problem.key)] == problem.key for key in known):
+                yield problem
+        return
     try:
         names = sequence_from(checked.space, quasi=quasi).names
     except BadInput as error:

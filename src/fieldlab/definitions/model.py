@@ -21,6 +21,7 @@ from fieldlab.definitions.validators import (
     checked_name,
     checked_pattern,
     checked_result,
+    checked_slots,
     checked_variable,
     checked_word,
     full_call,
@@ -29,7 +30,7 @@ from fieldlab.definitions.validators import (
     list_of_words,
     mapping_or_nothing,
 )
-from fieldlab.domain.definition import NAME_PATTERN
+from fieldlab.domain.definition import MOST_SLOTS, NAME_PATTERN
 from fieldlab.domain.errors import BadInput
 
 #: for editors; :func:`parse_duration` decides
@@ -194,8 +195,11 @@ class InstalledTool(BaseModel):
 class LocalExecutor(Part):
     """Processes on this machine."""
 
-    slots: int = Field(
-        default=0, ge=0, description="Attempts at a time; 0 is as many as there are processors."
+    slots: Annotated[int, AfterValidator(checked_slots)] = Field(
+        default=0,
+        ge=0,
+        description="Attempts at a time; 0 is as many as there are processors.",
+        json_schema_extra={"maximum": MOST_SLOTS},
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from fieldlab.definitions.placeholders import names_in
 from fieldlab.definitions.problems import shown
 from fieldlab.domain.axis_reading import LONGEST_NAME
-from fieldlab.domain.definition import RESERVED_COLUMNS, is_name
+from fieldlab.domain.definition import MOST_SLOTS, RESERVED_COLUMNS, is_name
 from fieldlab.domain.durations import parse_duration
 from fieldlab.domain.errors import BadInput
 
@@ -46,8 +46,6 @@ def as_word(value: Any) -> Any:
 
 def checked_word(text: str) -> str:
     """Let a word pass that a program can be given once its placeholders are filled."""
-    if "\0" in text:
-        raise BadInput("a NUL byte can't be passed to a program", remedy="Remove it")
     names_in(text)
     return text
 
@@ -147,6 +145,16 @@ def checked_result(text: str) -> str:
     if text.lower() in RESERVED_COLUMNS:
         raise BadInput(f"fieldlab itself uses the name '{text}'", remedy="Call it something else")
     return text
+
+
+def checked_slots(number: int) -> int:
+    """Let a number of attempts pass that one machine can run at a time."""
+    if number > MOST_SLOTS:
+        raise BadInput(
+            f"{number:,} attempts at a time are more than a machine can run",
+            remedy=f"Write at most {MOST_SLOTS:,}; 0 is as many as there are processors",
+        )
+    return number
 
 
 def as_list(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,7 @@ class Assembled:
 def assemble(space: Mapping[str, Any], quasi: QuasiSource | None) -> Assembled:
     """Read and assemble a space, see :func:`fieldlab.domain.parameters.sequence_from`."""
     problems: list[Problem] = []
-    spec = read_space(space, problems)
-    if spec is not None:
-        _check_drawn(spec, problems)
+    spec = _checked(space, problems)
     if spec is None or problems:
         raise BadInput.of(problems)
     if spec.submitted:
@@ -67,6 +65,35 @@ def assemble(space: Mapping[str, Any], quasi: QuasiSource | None) -> Assembled:
     if spec.sample is not None and _draws_axes(spec):
         return _drawn(spec, spec.sample, quasi)
     return _indexed(spec)
+
+
+def problems_in(space: Mapping[str, Any]) -> list[Problem]:
+    """List what is wrong with a space's parts, as far as it shows without putting them together."""
+    problems: list[Problem] = []
+    _checked(space, problems)
+    return problems
+
+
+def _checked(space: Mapping[str, Any], problems: list[Problem]) -> SpaceSpec | None:
+    spec = read_space(space, problems)
+    if spec is not None:
+        _check_drawn(spec, problems)
+    return spec
+
+
+def may_leave_out(space: Mapping[str, Any], positions: int) -> bool:
+    """Say whether some of so many positions may turn out to be excluded, without counting any.
+
+    Exclusions that could be counted have made the positions fewer than the axes have points.
+    """
+    spec = read_space(space, [])
+    if spec is None:
+        return False
+    ruled = bool(spec.rules) or any(block.rules for block in spec.blocks)
+    if _draws_axes(spec):
+        return ruled
+    several = len(spec.blocks) > 1 or any(block.include for block in spec.blocks)
+    return (ruled or several) and positions >= _raw_size(spec) * spec.repeat
 
 
 def _draws_axes(spec: SpaceSpec) -> bool:
@@ -187,11 +214,12 @@ def _indexed(spec: SpaceSpec) -> Assembled:
         raise BadInput.of(error.problems) from None
     size = source.size or 0
     if size == 0:
-        raise BadInput(
-            f"the exclusions leave out every one of the {_raw_size(spec)} points",
+        nothing = Problem(
+            what=f"the exclusions leave out every one of the {_raw_size(spec)} points",
             remedy="Loosen them",
             key=("space", "exclude"),
         )
+        raise BadInput.of([nothing, *_undecided(spec)])
     limit: int | None = None
     sample = spec.sample
     if sample is not None:
@@ -202,6 +230,17 @@ def _indexed(spec: SpaceSpec) -> Assembled:
             source = SampledPositions(source, size, sample.seed)
             limit = sample.count * spec.repeat if sample.count is not None else None
     return _ordered(spec, source, streams=streams, limit=limit)
+
+
+def _undecided(spec: SpaceSpec) -> Iterator[Problem]:
+    """Find expressions that can't decide, which the others hide by leaving everything out."""
+    for block in spec.blocks:
+        grid = _grid_of(block)
+        for rule in [*block.rules, *spec.rules] if grid.size and grid.names else ():
+            try:
+                rule(grid[0])
+            except BadExpression as error:
+                yield from error.problems
 
 
 def _check_count(sample: SampleSpec, size: int, *, exact: bool) -> None:

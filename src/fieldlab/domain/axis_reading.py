@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fieldlab.domain.axes import (
@@ -18,7 +18,7 @@ from fieldlab.domain.axes import (
     kept,
     steps,
 )
-from fieldlab.domain.definition import PLACEHOLDERS, RESERVED_COLUMNS
+from fieldlab.domain.definition import MOST_COLUMNS, PLACEHOLDERS, RESERVED_COLUMNS
 from fieldlab.domain.errors import Problem, nearest
 from fieldlab.domain.fields import Key
 
@@ -58,6 +58,10 @@ def read_axis(data: object, key: Key, problems: list[Problem]) -> Axis | Continu
     Axis | Continuous | None
         None when something is wrong; ``problems`` then has one more entry at least.
     """
+    listed, place = _values_of(data, key)
+    fine = [read_value(value, (*place, at), problems) for at, value in enumerate(listed)]
+    if not all(fine):
+        return None
     try:
         if isinstance(data, Mapping):
             return _computed(data)
@@ -70,6 +74,13 @@ def read_axis(data: object, key: Key, problems: list[Problem]) -> Axis | Continu
     except OverflowError:
         problems.append(Problem(what="a number is too large for this kind of axis", key=key))
     return None
+
+
+def _values_of(data: object, key: Key) -> tuple[Sequence[object], Key]:
+    """Give the values that an axis lists, and where; none if it computes them."""
+    if isinstance(data, Mapping) and set(data) == {"choice"}:
+        data, key = data["choice"], (*key, "choice")
+    return (data, key) if isinstance(data, list | tuple) else ((), key)
 
 
 def read_value(value: Any, key: Key, problems: list[Problem]) -> bool:
@@ -86,7 +97,11 @@ def check_names(names: Iterable[tuple[str, Key]], problems: list[Problem]) -> No
     """Check the names of all parameters of a block, each with the place where it is written."""
     seen: dict[str, str] = {}
     places: dict[str, Key] = {}
-    for name, key in names:
+    for number, (name, key) in enumerate(names, 1):
+        if number == MOST_COLUMNS + 1:
+            what = f"there are more than {MOST_COLUMNS:,} parameters"
+            remedy = "Each is a column of the results; pass the others in a file"
+            problems.append(Problem(what=what, remedy=remedy, key=key))
         what, remedy = _wrong_name(name)
         if not what:
             twin = seen.setdefault(name.lower(), name)
@@ -140,8 +155,6 @@ def _listed(values: list[Any] | tuple[Any, ...]) -> Values:
             "the axis has no values, so its product with the others is no trial at all",
             "Give it a value or remove it",
         )
-    for value in values:
-        _check_value(value)
     axis = Values(tuple(values))
     for place, value in enumerate(values):
         first = axis.find(value)

@@ -19,6 +19,11 @@ RESERVED_COLUMNS = frozenset(
     {"trial_id", "attempt", "campaign_id", "repeat", "row", "fingerprint", "recorded_at"}
     | {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 )
+#: parameters and results that one experiment may have: columns of its table, of which SQLite
+#: allows 2,000 and PostgreSQL 1,600 in all
+MOST_COLUMNS = 1_000
+#: attempts that one machine is asked to run at a time
+MOST_SLOTS = 1_024
 #: placeholders of a command that fieldlab fills, and so no parameter may be called
 PLACEHOLDERS = frozenset({"out", "here", "attempt", "repeat", "fingerprint"})
 

@@ -18,6 +18,7 @@ FieldlabError
 ├── ExecutionError (RuntimeError)    processes can't be started or kept
 ├── TrialFailed (RuntimeError)       a trial that somebody waited for failed for good
 ├── Halted (RuntimeError)            a campaign stopped before a trial that somebody waits for ended
+├── MachineError (OSError)           the machine refuses a file, or what is to be written
 └── MissingExtra (ImportError)       an optional part of fieldlab isn't installed
 """
 
@@ -46,7 +47,14 @@ class Problem:
         parts = [part for part in (place, render_key(self.key)) if part]
         where = ": ".join(parts)
         text = f"{where}: {self.what}" if where else self.what
-        return f"{text}. {self.remedy}" if self.remedy else text
+        return sentences(text, self.remedy)
+
+
+def sentences(*said: str) -> str:
+    """Put sentences after each other: a stop between them, unless one has its own."""
+    parts = [each.strip() for each in said if each.strip()]
+    stopped = [each if each.endswith((".", "?", "!", "…")) else f"{each}." for each in parts[:-1]]
+    return " ".join([*stopped, *parts[-1:]])
 
 
 def render_key(key: tuple[str | int, ...]) -> str:
@@ -77,7 +85,7 @@ class FieldlabError(Exception):
     def __init__(self, what: str, *, remedy: str = "") -> None:
         self.what = what
         self.remedy = remedy
-        super().__init__(f"{what}. {remedy}" if remedy else what)
+        super().__init__(sentences(what, remedy))
 
 
 class BadInput(FieldlabError, ValueError):
@@ -231,6 +239,12 @@ class Halted(FieldlabError, RuntimeError):
     """A campaign stopped before a trial that somebody waits for had ended."""
 
     code = "halted"
+
+
+class MachineError(FieldlabError, OSError):
+    """The machine refuses a file, or what is to be written."""
+
+    code = "machine"
 
 
 class MissingExtra(FieldlabError, ImportError):

@@ -226,7 +226,7 @@ def encode_body(body: object) -> str:
         raise BadInput("The body contains a NUL character", remedy="Leave it out", key=("body",))
     if size > LARGEST_BODY:
         raise BadInput(
-            f"The body has {size / 1e6:.0f} MB, more than the {LARGEST_BODY / 1e6:.0f} MB that a"
+            f"The body has {size / 2**20:.1f} MiB, more than the {LARGEST_BODY >> 20} MiB that a"
             " message may have",
             remedy="Put large data into a file and send where it is",
             key=("body",),

@@ -223,7 +223,7 @@ def _content(path: Path) -> bytes:
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise BadResult(
-            f"'{path.name}' has {size / 1e6:.0f} MB, more than the {LARGEST_FILE / 1e6:.0f} MB that"
+            f"'{path.name}' has {size / 2**20:.1f} MiB, more than the {LARGEST_FILE >> 20} MiB that"
             " are read as results",
             remedy="Write the figures that matter into a file of their own; the big one stays in"
             " the attempt's folder",
@@ -261,7 +261,7 @@ def make_runner(setup: Mapping[str, Any], names: tuple[str, ...], cell: Cell) ->
         return FunctionRunner(function, check_signature(function, names), str(Path.cwd()))
     tool = _tool(kind)(options, setup["timeout_s"])
     if isinstance(tool, CommandTool):
-        _check_program(options["argv"][0], options.get("environment") or {}, setup["folder"])
+        check_program(options["argv"][0], options.get("environment") or {}, setup["folder"])
     return CommandRunner(tool, setup["folder"], Path(setup["attempts"]), cell)
 
 
@@ -280,7 +280,14 @@ def _tool(kind: str) -> Callable[[Mapping[str, Any], float], Tool]:
     return made
 
 
-def _check_program(program: str, environment: Mapping[str, str], folder: str) -> None:
+def check_program(program: str, environment: Mapping[str, str], folder: str) -> None:
+    """Refuse a program that isn't there; one with a placeholder in its name may be.
+
+    Raises
+    ------
+    BadInput
+        With the key of a command's first word.
+    """
     if "{" in program:
         return
     named_by_path = "/" in program

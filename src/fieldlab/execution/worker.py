@@ -141,8 +141,8 @@ def _record(
     )
     if rows and len(text) > LARGEST_RESULT:
         raise BadResult(
-            f"The results of this trial are {len(text) / 1e6:.0f} MB, more than the"
-            f" {LARGEST_RESULT / 1e6:.0f} MB that a trial may record",
+            f"The results of this trial are {len(text) / 2**20:.1f} MiB, more than the"
+            f" {LARGEST_RESULT >> 20} MiB that a trial may record",
             remedy="Write large data to a file and return its path",
         )
     return text, ended.failure is None

@@ -15,9 +15,13 @@ class _Console(Console):
     """A console that leaves a margin, in columns, at the right end of the screen."""
 
     margin = 0
+    #: lay out as wide as it comes, whatever the screen
+    whole = False
 
     @property
     def options(self) -> ConsoleOptions:
+        if self.whole:
+            return super().options.update(width=_WIDE)
         return super().options.update_width(max(self.width - self.margin, 1))
 
     def on_broken_pipe(self) -> None:
@@ -25,7 +29,7 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def console(*, stderr: bool = False, margin: int = 0) -> Console:
+def console(*, stderr: bool = False, margin: int = 0) -> _Console:
     """Make a console for stdout or stderr; colours and the screen's width on a terminal only."""
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
     width = None if terminal or "COLUMNS" in os.environ else _WIDE

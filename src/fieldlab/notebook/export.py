@@ -25,7 +25,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from fieldlab.domain.errors import BadInput, FieldlabError, MissingExtra, StoreFull, nearest
+from fieldlab.domain.errors import (
+    BadInput,
+    FieldlabError,
+    MissingExtra,
+    StoreFull,
+    nearest,
+    sentences,
+)
 from fieldlab.domain.ids import uuid7
 
 FORMATS = ("csv", "jsonl", "parquet")
@@ -69,7 +76,7 @@ def format_of(path: str, named: str = "") -> str:
         remedy = nearest(chosen, FORMATS) or f"Formats: {', '.join(FORMATS)}"
         raise BadInput(
             f"There is no format '{chosen}'" if chosen else f"'{path}' says no format",
-            remedy=f"{remedy[:1].upper()}{remedy[1:]}. --format says it for any file name",
+            remedy=sentences(remedy, "--format says it for any file name"),
             key=("format",),
         )
     if chosen == "parquet" and path == "-":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from fieldlab.domain.durations import format_duration
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 #: shown instead of "running" when no engine is alive
 INTERRUPTED = "interrupted"
+#: exclusions of fewer positions are always counted before a campaign begins
+_COUNTED = 100_000
+#: campaigns that were looked at: id and when it was made → whether positions may be left out
+_bounds: dict[tuple[int, datetime], bool] = {}
 #: the rate is that of so many last seconds
 WINDOW_S = 15.0
 
@@ -31,10 +36,32 @@ def total_of(campaign: Campaign) -> int | None:
     return min(known) if known else None
 
 
+def is_bound(campaign: Campaign) -> bool:
+    """Whether its total only says how many trials there are at most.
+
+    That is so while positions are left that may turn out to be excluded.
+    """
+    positions = campaign.positions
+    if positions is None or positions < _COUNTED or campaign.cursor >= positions:
+        return False
+    if campaign.wanted is not None and campaign.wanted < positions - campaign.excluded:
+        return False
+    if campaign.excluded:
+        return True
+    from fieldlab.domain.assembly import may_leave_out
+
+    key = (campaign.id, campaign.created_at)
+    if key not in _bounds:  # asked again and again while it runs
+        _bounds[key] = may_leave_out(campaign.definition.space, positions)
+    return _bounds[key]
+
+
 def progress_text(campaign: Campaign) -> str:
-    """Say how far a campaign is: ``1,200/3,200``."""
+    """Say how far a campaign is: ``1,200/3,200``; ``1,200/≤3,200`` where that is a bound."""
     total = total_of(campaign)
-    return f"{campaign.done:,}" if total is None else f"{campaign.done:,}/{total:,}"
+    if total is None:
+        return f"{campaign.done:,}"
+    return f"{campaign.done:,}/{'≤' if is_bound(campaign) else ''}{total:,}"
 
 
 def rate_text(rate: float) -> str:
@@ -79,7 +106,7 @@ class Rate:
         """Say how many failed, how fast it goes, how long it will take."""
         rate = self.per_s
         total = total_of(campaign)
-        left = total - campaign.done if total is not None else 0
+        left = 0 if total is None or is_bound(campaign) else total - campaign.done
         said = [
             f"{campaign.failed:,} failed" if campaign.failed else "",
             rate_text(rate) if rate else "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from fieldlab.domain.errors import (
     StoreReadOnly,
     StoreTooNew,
     StoreUnavailable,
+    sentences,
 )
 from fieldlab.store.tables import SCHEMA_VERSION
 
@@ -35,6 +36,9 @@ CACHE_KIB = 65_536
 
 _SQLITE = "sqlite:///"
 _URLS = "Write sqlite:///path/to/lab.db or postgresql://user@host/name"
+#: parameters of a URL whose values are nobody's business; `passfile` and `sslkey` are paths
+_SECRET = re.compile(r"passw(or)?d|secret|token|scram_\w*key", re.IGNORECASE)
+_SECRET_VALUE = re.compile(rf"([?&][^=&]*(?:{_SECRET.pattern})[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 class Database:
@@ -62,7 +66,14 @@ class Database:
         """Say where it is, without its password."""
         if self.is_sqlite:
             return self.url.database or ""
-        return self.url.set(drivername="postgresql").render_as_string()
+        return _shown(self.url.set(drivername="postgresql").render_as_string())
+
+    def _secrets(self) -> list[str]:
+        """List what no message may repeat, whatever the driver says."""
+        query = self.url.query if not self.is_sqlite else {}
+        given = [query[name] for name in query if _SECRET.search(name)]
+        texts = [each for value in given for each in ([value] if isinstance(value, str) else value)]
+        return [each for each in (*texts, self.url.password) if each]
 
     def _connectable(self) -> sa.Engine:
         kind = self.url.drivername
@@ -112,13 +123,15 @@ class Database:
         try:
             yield
         except exc.DBAPIError as error:
-            raise translate(_first(error), self.place) from error
+            raise translate(_first(error), self.place, self._secrets()) from error
+        except UnicodeEncodeError as error:
+            raise _unstorable(ascii(error.object[error.start : error.end])) from error
         except exc.SQLAlchemyError as error:
             raise StoreError(f"The database {self.place} failed: {error}") from error
 
     def version(self) -> str | None:
         """Read the schema's version; None when the database is empty or doesn't exist yet."""
-        if self.is_sqlite and not Path(self.place).exists():
+        if self.is_sqlite and not _is_there(Path(self.place)):
             return None
         with self.read() as connection:
             if not sa.inspect(connection).has_table("alembic_version"):
@@ -214,11 +227,24 @@ def _parsed(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
     except (exc.ArgumentError, ValueError):
-        shown = re.sub(r":[^:@/]*@", ":***@", url)
-        raise BadInput(f"'{shown}' is not a database URL", remedy=_URLS) from None
+        raise BadInput(f"'{_shown(url)}' is not a database URL", remedy=_URLS) from None
     if parsed.drivername in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
     return parsed
+
+
+def _shown(url: str) -> str:
+    """Hide what is secret in a URL, whether or not it can be read."""
+    return _SECRET_VALUE.sub(r"\1***", re.sub(r"(//[^:/?#]*:)[^/?#]*@", r"\1***@", url))
+
+
+def _told(error: exc.DBAPIError, secrets: Sequence[str]) -> str:
+    """Write what a driver says in one line, without secrets."""
+    lines = (" ".join(line.split()) for line in str(error.orig).splitlines())
+    text = sentences(*lines)
+    for secret in secrets:
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    return text
 
 
 def _first(error: exc.DBAPIError) -> exc.DBAPIError:
@@ -229,6 +255,31 @@ def _first(error: exc.DBAPIError) -> exc.DBAPIError:
         error = at if isinstance(at, exc.DBAPIError) else error
         at = at.__context__
     return error
+
+
+def _unstorable(what: str) -> BadInput:
+    return BadInput(f"A text holds {what}, which no database takes", remedy="Leave it out")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file exists, where that can be seen."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError as error:
+        raise StoreReadOnly(
+            f"The database {path} can't be reached: {error.strerror}",
+            remedy="Check the permissions of the folders above it, or choose another place with"
+            " FIELDLAB_HOME or FIELDLAB_DATABASE",
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        why = getattr(error, "strerror", None) or error
+        raise BadInput(
+            f"No database can lie at {str(path)[:200]}: {why}",
+            remedy="Choose another place with FIELDLAB_HOME or FIELDLAB_DATABASE",
+        ) from error
+    return True
 
 
 def _make_folder(folder: Path) -> None:
@@ -261,9 +312,9 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-def translate(error: exc.DBAPIError, place: str) -> FieldlabError:
+def translate(error: exc.DBAPIError, place: str, secrets: Sequence[str] = ()) -> FieldlabError:
     """Turn a driver's error into one that says what to do."""
-    text = str(error.orig)
+    text = _told(error, secrets)
     lowered = text.lower()
     code = getattr(error.orig, "sqlstate", None) or ""
     if "is locked" in lowered or "is busy" in lowered:
@@ -283,6 +334,8 @@ def translate(error: exc.DBAPIError, place: str) -> FieldlabError:
             f"The database {place} can't be opened for writing: {text}",
             remedy="Check its folder's permissions, or set FIELDLAB_HOME to another folder",
         )
+    if "nul (0x00)" in lowered:
+        return _unstorable("a NUL character")
     if "malformed" in lowered or "not a database" in lowered:
         return StoreError(
             f"{place} is not a sound SQLite database: {text}",
@@ -290,12 +343,12 @@ def translate(error: exc.DBAPIError, place: str) -> FieldlabError:
         )
     if error.connection_invalidated or code[:2] in ("08", "57") or _is_connection(error):
         return StoreUnavailable(
-            f"The database {place} can't be reached: {text.strip()}",
+            f"The database {place} can't be reached: {text}",
             remedy="Check that the server runs and that the URL is right",
         )
     if code in ("40001", "40P01", "55P03"):
-        return StoreUnavailable(f"The database {place} asked for another try: {text.strip()}")
-    return StoreError(f"The database {place} failed: {text.strip()}")
+        return StoreUnavailable(f"The database {place} asked for another try: {text}")
+    return StoreError(f"The database {place} failed: {text}")
 
 
 def _is_connection(error: exc.DBAPIError) -> bool:

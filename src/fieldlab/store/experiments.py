@@ -7,7 +7,7 @@ import time
 import sqlalchemy as sa
 
 from fieldlab.domain.definition import Definition
-from fieldlab.domain.errors import UnknownName, nearest
+from fieldlab.domain.errors import Problem, UnknownName, nearest
 from fieldlab.domain.ids import digest
 from fieldlab.domain.lifecycle import Role
 from fieldlab.ports.store import Campaign
@@ -16,11 +16,37 @@ from fieldlab.store.campaigns import read_campaign
 from fieldlab.store.results import ResultsTable, table_name
 from fieldlab.store.transitions import CAMPAIGNS, Cause, create
 
+#: kinds of entries that a definition names → their tables
+_NAMED = {
+    "project": tables.projects,
+    "experimenter": tables.experimenters,
+    "funding": tables.funding,
+}
+
+
+def require_named(connection: sa.Connection, definition: Definition) -> None:
+    """Refuse a definition that names a project, experimenter or funding which isn't there.
+
+    Raises
+    ------
+    UnknownName
+        ``problems`` lists them all; each says how to add it.
+    """
+    problems: list[Problem] = []
+    for kind, table in _NAMED.items():
+        try:
+            named_row(connection, table, getattr(definition, kind), kind)
+        except UnknownName as error:
+            problems += error.problems
+    if problems:
+        raise UnknownName.of(problems)
+
 
 def ensure_experiment(connection: sa.Connection, definition: Definition) -> int:
     """Find the experiment's version that this tool makes, or write one with its results table."""
     experiments = tables.experiments
     _lock_names(connection)
+    require_named(connection, definition)
     versions = connection.execute(
         sa.select(experiments.c.id, experiments.c.identity).where(
             experiments.c.name == definition.name
@@ -41,11 +67,7 @@ def ensure_experiment(connection: sa.Connection, definition: Definition) -> int:
             created_at=time.time(),
             **{
                 f"{kind}_id": named_row(connection, table, getattr(definition, kind), kind)
-                for kind, table in (
-                    ("project", tables.projects),
-                    ("experimenter", tables.experimenters),
-                    ("funding", tables.funding),
-                )
+                for kind, table in _NAMED.items()
             },
         )
     )

@@ -13,6 +13,7 @@ from fieldlab.domain.trials import TrialState
 from fieldlab.ports.store import Campaign
 from fieldlab.store import provenances, tables
 from fieldlab.store.campaigns import read_campaigns
+from fieldlab.store.queries import kind_of
 from fieldlab.store.results import FIXED, stream
 from fieldlab.store.sql_store import results_of
 
@@ -266,8 +267,7 @@ def failure_kinds(
     """Sort a campaign's failed trials by how they ended, the most frequent kind first."""
     attempts, trials = tables.attempts, tables.trials
     status = sa.func.coalesce(attempts.c.status, "")
-    find = sa.func.instr if connection.dialect.name == "sqlite" else sa.func.strpos
-    kind = sa.func.substr(status, 1, find(status + ":", ":") - 1).label("kind")
+    kind = kind_of(connection, status).label("kind")
     query = (
         sa.select(
             kind,

@@ -24,7 +24,7 @@ class Activity:
     queued: int
     #: rate of the newest attempts, 1/s; 0 when there are too few
     rate: float
-    #: end statuses of the newest failed attempts, with how often each occurs among all failed
+    #: how failed trials ended, kind by kind as ``kind_of`` has it, the most frequent first
     failures: tuple[tuple[str, int], ...]
 
 
@@ -141,19 +141,31 @@ def activity(connection: sa.Connection, campaign: Campaign) -> Activity:
 def _failure_counts(connection: sa.Connection, campaign_id: int) -> tuple[tuple[str, int], ...]:
     """Count how the campaign's failed trials ended last, the most frequent first."""
     attempts, trials = tables.attempts, tables.trials
+    status = sa.func.coalesce(attempts.c.status, "")
     rows = connection.execute(
-        sa.select(attempts.c.status, sa.func.count().label("n"))
+        sa.select(
+            kind_of(connection, status).label("kind"),
+            sa.func.count().label("n"),
+            sa.func.min(status).label("first"),
+            sa.func.max(status).label("last"),
+        )
         .join_from(
             trials,
             attempts,
             (attempts.c.trial_id == trials.c.id) & (attempts.c.number == trials.c.attempts),
         )
         .where(trials.c.campaign_id == campaign_id, tables.in_state(trials, TrialState.FAILED))
-        .group_by(attempts.c.status)
-        .order_by(sa.desc("n"))
+        .group_by("kind")
+        .order_by(sa.desc("n"), "kind")
         .limit(5)
     )
-    return tuple((status or "", n) for status, n in rows)
+    return tuple((row.first if row.first == row.last else row.kind, row.n) for row in rows)
+
+
+def kind_of(connection: sa.Connection, status: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """Give what stands before a status' first colon: the type of an error, without its message."""
+    find = sa.func.instr if connection.dialect.name == "sqlite" else sa.func.strpos
+    return sa.func.substr(status, 1, find(status + ":", ":") - 1)
 
 
 def failed_trials(connection: sa.Connection, campaign: Campaign) -> list[tuple[str, int]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -73,15 +73,12 @@ def accounts(text: str) -> str:
 def budget(text: str) -> Decimal:
     """Read an amount of money, exactly: 0 or more, with at most two decimals."""
     plain = line(text)
-    try:
-        amount = Decimal(plain)
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite():
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", plain, re.ASCII):
         raise BadInput(
             f"'{plain}' is not an amount",
             remedy="Write digits with a decimal point, as in 125000.50",
         )
+    amount = Decimal(plain)
     if amount < 0:
         raise BadInput(f"the budget {plain} is below 0", remedy="Write 0 or more")
     if amount > LARGEST_BUDGET:
@@ -110,8 +107,10 @@ def day(text: str) -> date:
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", plain, re.ASCII):
             return date.fromisoformat(plain)
-    except ValueError as error:
-        raise BadInput(f"'{plain}' is not a date: {error}", remedy="Check its day") from None
+    except ValueError as error:  # "month must be in 1..12", "day is out of range for month"
+        raise BadInput(
+            f"'{plain}' is not a date: {error}", remedy="Write a day that the calendar has"
+        ) from None
     raise BadInput(f"'{plain}' is not a date", remedy="Write year-month-day, as in 2026-03-31")
 
 

@@ -9,13 +9,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from fieldlab.domain.definition import RESERVED_COLUMNS
+from fieldlab.domain.definition import MOST_COLUMNS, RESERVED_COLUMNS
 from fieldlab.ports.executor import Shape
 from fieldlab.store.bulk import chunks, insert_rows
 from fieldlab.store.tables import BigInteger, UtcTimestamp, experiments, result_columns
 
-#: value columns that one experiment may have; SQLite allows 2,000 and PostgreSQL 1,600 in all
-MOST_COLUMNS = 1_000
 #: bytes that one row may take on a page of PostgreSQL (8 KiB) beside fieldlab's own columns
 WIDEST_ROW = 8_000
 #: bytes of a column's name; PostgreSQL cuts longer ones off
