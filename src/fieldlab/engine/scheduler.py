@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.domain.trials import CampaignState
 from fieldlab.engine.backlog import Backlog, Pace
 from fieldlab.engine.liveness import HEARTBEAT_S, dead_engines, this_engine
 from fieldlab.engine.sheet import StatusSheet
+from fieldlab.engine.sieve import Sieve
 from fieldlab.engine.store_thread import StoreThread
 from fieldlab.ports.executor import Batch, Executor, Outcomes
-from fieldlab.ports.store import Campaign, CampaignStore, Lease, Recording
+from fieldlab.ports.store import Campaign, CampaignStore, Lease, Recording, Sifted
 
 #: a trial that runs longer than this is recorded as running, s
 LONG_S = 1.0
@@ -55,6 +57,7 @@ class Engine:
         self._on_trouble = on_trouble
         self._me = this_engine(executor.slots)
         self._backlog = Backlog(sequence)
+        self._sieve = Sieve(sequence, self._known if campaign.shares_trials else None)
         self._pace = Pace(campaign.definition.guard)
         self._stored = StoreThread(on_trouble)
         self._turn = asyncio.Lock()
@@ -174,25 +177,48 @@ class Engine:
     async def _acquire(self) -> bool:
         """Get work from the store; False when there is none at the moment."""
         slots = self._executor.slots
-        positions = self._pace.lease(slots)
-        retries = self._pace.retries(slots, len(self._batches))
-        async with self._turn:
-            work = await self._stored.call(
-                lambda: self._store.acquire(self._campaign.id, self._me.id, positions, retries)
-            )
-            self._backlog.add_retries(work.retries)
-            if work.leases:
-                await self._stored.call(lambda: self._take_in(work.leases))
+        id_ = self._campaign.id
+        while not (self._backlog or self._draining):
+            positions = self._pace.lease(slots)
+            retries = self._pace.retries(slots, len(self._batches))
+            async with self._turn:
+                sifted = await self._stored.call(partial(self._look, positions))
+                work = await self._stored.call(
+                    partial(self._store.acquire, id_, self._me.id, positions, retries, sifted)
+                )
+                self._backlog.add_retries(work.retries)
+                await self._stored.call(partial(self._take_in, work.leases, sifted))
+                if sifted is not None:
+                    self._campaign = await self._stored.call(partial(self._store.campaign, id_))
+                    self._listener(self._campaign)
+            if sifted is None or work.state is not CampaignState.RUNNING:
+                break
+            if self._backlog.has_used_up:
+                await self._record()  # excluded ones make room for others
         return bool(self._backlog)
 
-    def _take_in(self, leases: Sequence[Lease]) -> None:
-        """Take leases into the backlog, without the trials that earlier campaigns have run."""
+    def _look(self, positions: int) -> Sifted | None:
+        """Look ahead for trials to run, where a position may be anything else."""
+        campaign = self._campaign
+        if not self._sieve.is_needed:
+            return None
+        if campaign.wanted is None:
+            return self._sieve.look(campaign.cursor, positions, None)
+        most = campaign.wanted + campaign.excluded - campaign.cursor
+        return self._sieve.look(campaign.cursor, positions, max(most, 0))
 
-        def known(prints: Collection[str]) -> set[str]:
-            return self._store.known(self._campaign.experiment_id, prints)
-
+    def _take_in(self, leases: Sequence[Lease], sifted: Sifted | None) -> None:
+        """Take leases into the backlog, without what is excluded or earlier campaigns have run."""
         for lease in leases:
-            self._backlog.add_lease(lease, known if self._campaign.shares_trials else None)
+            if sifted and (lease.start, lease.stop) == (sifted.start, sifted.stop):
+                self._backlog.add_sifted(lease, sifted)
+            else:
+                self._backlog.add_lease(lease, self._known if self._sieve.is_needed else None)
+
+    def _known(self, prints: Collection[str]) -> set[str]:
+        if not self._campaign.shares_trials:
+            return set()
+        return self._store.known(self._campaign.experiment_id, prints)
 
     async def _is_over(self) -> bool:
         """With nothing under way: whether this engine has nothing more to do."""

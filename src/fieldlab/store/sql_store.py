@@ -10,7 +10,15 @@ import sqlalchemy as sa
 from fieldlab.domain.definition import Definition
 from fieldlab.domain.trials import CampaignState, TrialState
 from fieldlab.ports.executor import Running
-from fieldlab.ports.store import Campaign, EndedAttempt, Engine, EngineSign, Recording, Work
+from fieldlab.ports.store import (
+    Campaign,
+    EndedAttempt,
+    Engine,
+    EngineSign,
+    Recording,
+    Sifted,
+    Work,
+)
 from fieldlab.store import campaigns, experiments, leasing, recording, recovery, tables
 from fieldlab.store.bulk import chunks, insert_rows
 from fieldlab.store.database import Database, clock
@@ -122,11 +130,20 @@ class SqlStore:
         with self.database.begin() as connection:
             return recovery.recover(connection, campaign_id, engine_ids)
 
-    def acquire(self, campaign_id: int, engine_id: str, positions: int, retries: int) -> Work:
+    def acquire(
+        self,
+        campaign_id: int,
+        engine_id: str,
+        positions: int,
+        retries: int,
+        sifted: Sifted | None = None,
+    ) -> Work:
         with self.database.begin() as connection:
             work = self._unanswered.get(engine_id)
             if work is None or not leasing.was_granted(connection, engine_id, work):
-                work = leasing.acquire(connection, campaign_id, engine_id, positions, retries)
+                work = leasing.acquire(
+                    connection, campaign_id, engine_id, positions, retries, sifted
+                )
             self._unanswered[engine_id] = work
         del self._unanswered[engine_id]
         return work
