@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 from fieldlab.app.interrupts import interrupts
 from fieldlab.domain.definition import Definition
-from fieldlab.domain.errors import BadInput, FieldlabError, IllegalTransition, nearest
+from fieldlab.domain.errors import (
+    BadInput,
+    FieldlabError,
+    IllegalTransition,
+    StoreUnavailable,
+    nearest,
+)
 from fieldlab.domain.trials import CampaignState, TrialState
 from fieldlab.ports.executor import Executor, Setup
 from fieldlab.ports.store import Campaign
@@ -183,10 +189,14 @@ class Lab:
             try:
                 ended = await engine.run()
             except FieldlabError as error:
+                if isinstance(error, StoreUnavailable):
+                    raise  # to pause it would only wait for the database again
                 with suppress(FieldlabError):  # the first error is the one to tell
                     self._pause_unattended(campaign.id, error.what)
                 raise
-        why = "interrupted" if interruptions else f"ran for {for_s:g} s" if for_s else ""
+        why = "interrupted" if interruptions else ""
+        if not why and for_s is not None:
+            why = f"ran for {for_s:g} s"
         if why:
             ended = self._pause_unattended(campaign.id, why)
         return Ended(campaign=ended, interrupted=bool(interruptions))

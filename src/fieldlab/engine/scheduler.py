@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
+from fieldlab.domain.errors import StoreUnavailable
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.domain.trials import CampaignState
 from fieldlab.engine.backlog import Backlog, Pace
@@ -67,6 +68,8 @@ class Engine:
         self._batches: dict[asyncio.Task[None], Batch] = {}
         #: batches that are over; their outcomes are recorded, or are among those that have ended
         self._over: list[Batch] = []
+        #: what is being committed, with the batches that are over then; kept until it is
+        self._recording: tuple[Recording, list[Batch]] | None = None
         self._failure: BaseException | None = None
         self._draining = False
         self._stopping = False
@@ -102,13 +105,32 @@ class Engine:
             task.cancel()
         await asyncio.gather(*tasks, *self._batches, return_exceptions=True)
         try:
-            await self._record()
+            await self._record_rest()
             id_ = self._campaign.id
             await self._stored.call(lambda: self._store.retire(id_, self._me.id))
             self._campaign = await self._stored.call(lambda: self._store.campaign(id_))
             await self._stored.call(self._sheet.sync_or_tell)
         finally:
             self._stored.close()
+
+    async def _record_rest(self) -> None:
+        """Record what was under way, and what has ended since.
+
+        Raises
+        ------
+        StoreUnavailable
+            The database is away; what isn't recorded will be run again.
+        """
+        try:
+            if self._recording is not None:
+                await self._record()
+            await self._record()
+        except StoreUnavailable as error:
+            raise StoreUnavailable(
+                f"{error.what}; of the attempts that have ended, {self._unrecorded:,} are not"
+                " recorded",
+                remedy="They are run again by `fieldlab resume`, when the database is back",
+            ) from error
 
     def drain(self) -> None:
         """Let the running trials end, then stop. Safe to call from a signal handler of the loop."""
@@ -118,6 +140,10 @@ class Engine:
 
     def stop(self) -> None:
         """Stop now: running trials are ended and will be tried again by the next engine."""
+        self._halt()
+        self._stored.hurry()
+
+    def _halt(self) -> None:
         self.drain()
         self._stopping = True
 
@@ -222,9 +248,9 @@ class Engine:
 
     async def _is_over(self) -> bool:
         """With nothing under way: whether this engine has nothing more to do."""
-        if self._draining:
-            return True
-        async with self._turn:
+        async with self._turn:  # a commit under way is waited for
+            if self._draining:
+                return True
             if self._backlog.has_leases:
                 return False
             if await self._stored.call(lambda: self._store.finish(self._campaign.id)):
@@ -241,11 +267,14 @@ class Engine:
     async def _record(self) -> None:
         """Commit what has ended by now, and follow with the spreadsheet."""
         async with self._turn:
-            ended, self._ended = self._ended, []
-            over, self._over = self._over, []
-            recording = self._backlog.recording(ended)
+            if self._recording is None:
+                ended, self._ended = self._ended, []
+                over, self._over = self._over, []
+                self._recording = self._backlog.recording(ended), over
+            recording, over = self._recording
             if recording:
                 await self._commit(recording)
+            self._recording = None
             for batch in over:
                 self._backlog.forget(batch)
         if not recording:
@@ -296,7 +325,7 @@ class Engine:
     def _obey(self, state: CampaignState) -> None:
         """Do what a changed state of the campaign asks for."""
         if state is CampaignState.CANCELLED:
-            self.stop()
+            self._halt()
         else:
             self.drain()
         self._news.set()

@@ -263,7 +263,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 def translate(error: exc.DBAPIError, place: str) -> FieldlabError:
     """Turn a driver's error into one that says what to do."""
-    text = str(error.orig)
+    text = " ".join(str(error.orig).split())  # libpq writes several lines
     lowered = text.lower()
     code = getattr(error.orig, "sqlstate", None) or ""
     if "is locked" in lowered or "is busy" in lowered:
@@ -290,12 +290,12 @@ def translate(error: exc.DBAPIError, place: str) -> FieldlabError:
         )
     if error.connection_invalidated or code[:2] in ("08", "57") or _is_connection(error):
         return StoreUnavailable(
-            f"The database {place} can't be reached: {text.strip()}",
+            f"The database {place} can't be reached: {text}",
             remedy="Check that the server runs and that the URL is right",
         )
     if code in ("40001", "40P01", "55P03"):
-        return StoreUnavailable(f"The database {place} asked for another try: {text.strip()}")
-    return StoreError(f"The database {place} failed: {text.strip()}")
+        return StoreUnavailable(f"The database {place} asked for another try: {text}")
+    return StoreError(f"The database {place} failed: {text}")
 
 
 def _is_connection(error: exc.DBAPIError) -> bool:
