@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenacity import retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, retry_if_exception_type, wait_random_exponential
 from tenacity.asyncio import AsyncRetrying
 
 from fieldlab.domain.commands import describe_exit
@@ -17,12 +17,14 @@ from fieldlab.domain.errors import BadInput, ExecutionError
 from fieldlab.domain.ids import canonical
 from fieldlab.domain.parameters import TrialSequence, sequence_from
 from fieldlab.domain.trials import AttemptState, FailureClass
+from fieldlab.execution.batches import batch_message, read_end, read_outcomes
 from fieldlab.execution.cell import IDLE
 from fieldlab.execution.channel import Message
-from fieldlab.execution.crew import Crew, WorkerHandle, refuse
+from fieldlab.execution.crew import BROKEN, Crew, KeeperGone, WorkerHandle, refuse
 from fieldlab.execution.processes import GRACE_S
 from fieldlab.execution.sequences import quasi_sequence
-from fieldlab.ports.executor import AttemptRecord, Batch, Outcomes, Running, Setup, Shape
+from fieldlab.execution.suspicion import Suspicion
+from fieldlab.ports.executor import AttemptRecord, Batch, Outcomes, Running, Setup
 
 #: time limits are looked at this often, s
 TICK_S = 0.1
@@ -31,8 +33,12 @@ MARGIN_S = 3 * GRACE_S
 
 #: workers that are tried in place of one that died
 REPLACEMENTS = 5
+#: how long keepers that die may be replaced by others, s
+KEEPERS_S = 60.0
 #: end status of a trial whose time limit was over
 TIMEOUT = "timeout"
+#: end status of a trial that kills what it runs on
+KILLED_KEEPER = "killed the keeper of its process"
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -80,6 +86,7 @@ class LocalExecutor:
         self._sequence: TrialSequence | None = None
         self._timeout_s = 0.0
         self._ticker: asyncio.Task[None] | None = None
+        self._suspicion = Suspicion()
 
     @property
     def slots(self) -> int:
@@ -99,9 +106,11 @@ class LocalExecutor:
             "timeout_s": setup.timeout_s,
             "patience": setup.patience,
         }
-        self._crew = Crew(message, folder / "workers.log", self._environment())
+        self._crew = Crew(
+            message, folder / "workers.log", self._environment(), self._suspect_what_runs
+        )
         hired = await asyncio.gather(
-            *(self._crew.hire() for _ in range(self._slot_count)), return_exceptions=True
+            *(self._hired(self._crew, 1) for _ in range(self._slot_count)), return_exceptions=True
         )
         failures = [each for each in hired if isinstance(each, BaseException)]
         if failures:
@@ -124,7 +133,16 @@ class LocalExecutor:
         self._all.add(slot)
         self._idle.put_nowait(slot)
 
+    def _suspect_what_runs(self) -> None:
+        self._suspicion.keeper_died(each.position for each in self.running())
+
     async def run(self, batch: Batch, deliver: Deliver) -> Sequence[int]:
+        if batch.numbers and self._suspicion.suspects(batch.positions):
+            async with self._suspicion.apart:
+                return await self._run(batch, deliver)
+        return await self._run(batch, deliver)
+
+    async def _run(self, batch: Batch, deliver: Deliver) -> Sequence[int]:
         left: Sequence[int] = range(len(batch.positions))
         alone = False
         while left:
@@ -157,14 +175,22 @@ class LocalExecutor:
     async def _run_on(self, slot: _Slot, deliver: Deliver) -> tuple[int, bool]:
         """Give a worker what is left of a batch; how many it has done, and whether it lives."""
         assert slot.batch is not None
-        await slot.worker.send(_batch_message(slot.batch, slot.ordinals))
+        await slot.worker.send(batch_message(slot.batch, slot.ordinals))
         done = 0
         while (message := await slot.worker.receive()) is not None:
+            if "outcomes" not in message and slot.worker.cell.trial()[0] != IDLE:
+                slot.worker.condemned = BROKEN  # a worker says that when no trial runs
+                break
             refuse(message)
-            if "ended" in message:
-                return int(message["unrun"]), True
-            outcomes = _outcomes(message)
+            try:
+                if "ended" in message:
+                    return read_end(message, slot.batch, done, len(slot.ordinals)), True
+                outcomes = read_outcomes(message, slot.batch, slot.ordinals[done:])
+            except ValueError:
+                slot.worker.condemned = slot.worker.condemned or BROKEN
+                break
             done += len(outcomes.records) + outcomes.excluded
+            self._suspicion.clear([each.position for each in outcomes.records])
             deliver(outcomes)
         return done, False
 
@@ -199,20 +225,27 @@ class LocalExecutor:
 
     def _culprit(self, slot: _Slot, done: int, *, certain: bool) -> int:
         """Tell which of a dead worker's trials it was running; ``certain``: it had only one."""
-        place, started = slot.worker.cell.trial()
+        place, _ = slot.worker.cell.trial()
         if self._stopping or done >= len(slot.ordinals):
             return IDLE
         if not done <= place < len(slot.ordinals):
             return 0 if certain else IDLE
-        if slot.worker.condemned == TIMEOUT and time.time() - started <= self._timeout_s:
+        if slot.worker.condemned == TIMEOUT and slot.worker.cell.running_s() <= self._timeout_s:
             return IDLE  # the one that was overdue has just ended; this one is innocent
         return place
 
-    async def _hired(self, crew: Crew) -> WorkerHandle:
-        """Hire a replacement; one that dies at once, or with the keeper, is replaced as well."""
+    async def _hired(self, crew: Crew, tries: int = REPLACEMENTS) -> WorkerHandle:
+        """Hire a worker; one that dies at once, or with the keeper, is replaced as well."""
+
+        def is_enough(state: RetryCallState) -> bool:
+            if state.outcome and isinstance(state.outcome.exception(), KeeperGone):
+                return time.monotonic() - state.start_time > KEEPERS_S
+            return state.attempt_number >= tries
+
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(ExecutionError),
-            stop=stop_after_attempt(REPLACEMENTS),
+            stop=is_enough,
+            wait=wait_random_exponential(multiplier=0.05, max=2.0),
             reraise=True,
         ):
             with attempt:
@@ -236,6 +269,12 @@ class LocalExecutor:
         elif worker.condemned:
             status = worker.condemned
             error = "It wrote to, or closed, files of the worker process that it hadn't opened."
+        elif code is None and self._suspicion.is_guilty(position):
+            status = KILLED_KEEPER
+            error = (
+                "The keeper, the process that started its worker, died while it ran, as it did"
+                " before; of the trials that ran then it is the only one."
+            )
         elif code is None:
             status, failure = "lost", FailureClass.INFRASTRUCTURE
             error = "The keeper of the worker processes died, and the workers with it."
@@ -271,8 +310,7 @@ class LocalExecutor:
         while self._timeout_s:
             await asyncio.sleep(TICK_S)
             for slot in list(self._all):  # which may change while one is dismissed
-                running = slot.running()
-                if running and time.time() - running.started > self._timeout_s:
+                if slot.running() and slot.worker.cell.running_s() > self._timeout_s:
                     assert self._crew is not None
                     slot.worker.condemned = slot.worker.condemned or TIMEOUT
                     await self._crew.dismiss(slot.worker)
@@ -297,28 +335,6 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _batch_message(batch: Batch, ordinals: Sequence[int]) -> Message:
-    if isinstance(batch.positions, range) and isinstance(ordinals, range) and not batch.numbers:
-        part = batch.positions[ordinals.start : ordinals.stop]
-        return {"batch": batch.id, "start": part.start, "stop": part.stop}
-    return {
-        "batch": batch.id,
-        "positions": [batch.positions[each] for each in ordinals],
-        "numbers": [batch.number(each) for each in ordinals],
-    }
-
-
-def _outcomes(message: Message) -> Outcomes:
-    shapes = [Shape(tuple(names), tuple(types)) for names, types in message["shapes"]]
-    return Outcomes(
-        batch=message["outcomes"],
-        shapes=shapes,
-        records=[AttemptRecord._make(each) for each in message["records"]],
-        parameters=frozenset(message["parameters"]),
-        excluded=message["excluded"],
-    )
 
 
 async def check_tool(setup: Setup) -> None:
