@@ -121,6 +121,8 @@ class Engine:
     #: when the process began, in s on a clock of its machine: tells a later one of the same pid
     process_started: float
     slots: int
+    #: which kernel it runs on, and which process numbers it sees; empty: only the host is known
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,7 @@ class SqlStore:
             "pid": engine.pid,
             "process_started": engine.process_started,
             "slots": engine.slots,
+            "machine": engine.machine or None,
         }
         with self.database.begin() as connection:
             row |= dict.fromkeys(("started_at", "heartbeat_at"), clock(connection))
@@ -118,6 +119,7 @@ class SqlStore:
                     pid=row.pid,
                     process_started=row.process_started,
                     slots=row.slots,
+                    machine=row.machine or "",
                 ),
                 silent_s=now - row.heartbeat_at.timestamp(),
             )
