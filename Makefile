@@ -10,8 +10,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 
-# what the full tests need besides Python: a PostgreSQL server, setsid and ps
-SYSTEM_PACKAGES := postgresql procps util-linux
+# what the full tests need besides Python: a PostgreSQL server, setsid and ps, compressors, R, Octave
+SYSTEM_PACKAGES := postgresql procps util-linux bzip2 xz-utils zstd \
+	r-base-core r-cran-dbi r-cran-rsqlite octave
 
 # the documentation's theme otherwise prints news about its own future
 export NO_MKDOCS_2_WARNING := 1

@@ -12,15 +12,27 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import commands, functions, machine, reporting, rivals, scale, startup
+from benchmarks import (
+    commands,
+    ems,
+    functions,
+    machine,
+    reading,
+    reporting,
+    rivals,
+    scale,
+    startup,
+)
 from benchmarks.measuring import ROOT, BenchmarkFailed
 from benchmarks.reporting import Report
 
 BENCHMARKS: dict[str, Callable[[Path, int], Report]] = {
     "functions": functions.measure,
     "commands": commands.measure,
+    "ems": ems.measure,
     "scale": scale.measure,
     "startup": startup.measure,
+    "reading": reading.measure,
 }
 #: how long to look whether the machine is at rest, s
 BUSY_S = 3.0

@@ -24,6 +24,8 @@ class LabFolder:
     """A folder with an experiment and its lab."""
 
     path: Path
+    #: the lab's database; a SQLite file in the folder if absent
+    url: str = ""
 
     def define(self, tool: Mapping[str, object], *axes: int) -> None:
         """Write a definition: every combination of 0, 1, 2 … along one axis or two."""
@@ -42,7 +44,7 @@ class LabFolder:
         environment = {
             "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
             "FIELDLAB_HOME": f"{self.path / '.fieldlab'}",
-            "FIELDLAB_DATABASE": "",
+            "FIELDLAB_DATABASE": self.url,
         }
         return Program.start(fieldlab(*words), self.path, environment)
 

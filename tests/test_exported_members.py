@@ -10,7 +10,10 @@ from pathlib import Path
 
 import fieldlab
 
-HEAVY = ("alembic", "numpy", "pandas", "pydantic", "rich", "scipy", "sqlalchemy", "typer")
+HEAVY = (
+    *("alembic", "numpy", "pandas", "pyarrow", "pydantic", "rich", "scipy", "sqlalchemy", "typer"),
+    *("fieldlab.app", "fieldlab.notebook"),
+)
 
 
 def test_every_public_name_is_there_and_documented() -> None:
@@ -27,6 +30,11 @@ def test_nothing_else_is_public() -> None:
         if not name.startswith("_") and not inspect.ismodule(member) and name != "annotations"
     }
     assert public <= set(fieldlab.__all__)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    assert not hasattr(fieldlab, "runs")
+    assert set(fieldlab.__all__) <= set(dir(fieldlab))
 
 
 def test_the_version_is_that_of_the_package() -> None:

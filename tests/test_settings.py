@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fieldlab.domain.errors import BadInput
-from fieldlab.settings import FOLDER, PROFILE, load_settings
+from fieldlab.settings import FOLDER, PROFILE, Dirty, ProvenanceSettings, load_settings
 
 
 def test_without_anything_the_lab_lies_in_this_folder(folder: Path) -> None:
@@ -71,9 +71,14 @@ def test_a_relative_home_starts_from_here(folder: Path) -> None:
     ("text", "told"),
     [
         ('databse = "x"', "databse: unknown key 'databse'. Did you mean 'database'?"),
-        ("zzz = 1", "unknown key 'zzz'. Known keys: database, home"),
+        ("zzz = 1", "unknown key 'zzz'. Known keys: database, home, provenance"),
         ("home = 3", "home: must be text. Write it in quotes"),
         ("home = [", "can't be read"),
+        ("provenance = true", "provenance: must be a table. Begin it with a line [provenance]"),
+        ("[provenance]\npatch = 'no'", "provenance.patch: must be true or false. Write `true`"),
+        ("[provenance]\ndirty = true", 'provenance.dirty: must be "allow" or "refuse"'),
+        ("[provenance]\ndirty = 'deny'", 'provenance.dirty: must be "allow" or "refuse"'),
+        ("[provenance]\npach = true", "unknown key 'pach'. Did you mean 'patch'?"),
         ("\udcff\udcfe", "can't be read"),
     ],
     ids=ascii,
@@ -91,3 +96,22 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         load_settings(tmp_path, {})
     assert len(caught.value.problems) == 3
+
+
+def test_uncommitted_code_is_allowed_and_kept_unless_said_otherwise(tmp_path: Path) -> None:
+    assert load_settings(tmp_path, {}).provenance == ProvenanceSettings(
+        patch=True, dirty=Dirty.ALLOW
+    )
+    (tmp_path / PROFILE).write_text('[provenance]\npatch = false\ndirty = "refuse"\n')
+    told = ProvenanceSettings(patch=False, dirty=Dirty.REFUSE)
+    assert load_settings(tmp_path, {}).provenance == told
+    environ = {"FIELDLAB_PROVENANCE_PATCH": "True", "FIELDLAB_PROVENANCE_DIRTY": "allow"}
+    assert load_settings(tmp_path, environ).provenance == ProvenanceSettings()
+    assert load_settings(tmp_path, {"FIELDLAB_PROVENANCE_DIRTY": ""}).provenance == told
+
+
+def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
+    environ = {"FIELDLAB_PROVENANCE_PATCH": "perhaps", "FIELDLAB_PROVENANCE_DIRTY": "deny"}
+    with pytest.raises(BadInput) as caught:
+        load_settings(tmp_path, environ)
+    assert [problem.file for problem in caught.value.problems] == list(environ)

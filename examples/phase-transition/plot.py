@@ -24,15 +24,18 @@ MISSING = "#7d7d8a"
 
 
 def draw(frame: pd.DataFrame, path: Path) -> None:
-    """Draw the fraction of signals recovered over (delta, rho), and write it as a PNG.
+    """Write what :func:`figure_of` draws as a PNG; the file's folder must exist."""
+    figure_of(frame).savefig(path)
+
+
+def figure_of(frame: pd.DataFrame) -> Figure:
+    """Draw the fraction of signals recovered over (delta, rho).
 
     Parameters
     ----------
     frame
         One row per trial: ``delta``, ``rho`` and ``recovered`` (0 or 1). Rows may be missing, so a
         campaign can be drawn while it runs.
-    path
-        File to write; its folder must exist.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
     _heat_map(figure, axes, fraction)
     _curves(axes, fraction)
     _words(axes, done)
-    figure.savefig(path)
+    return figure
 
 
 def fraction_recovered(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,14 +5,36 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from fieldlab.domain.errors import BadInput, Problem, nearest
 
 PROFILE = "fieldlab.toml"
 FOLDER = ".fieldlab"
-_KEYS = ("database", "home")
+#: the table of `fieldlab.toml` on provenance
+PROVENANCE = "provenance"
+_TEXTS = ("database", "home")
+_KEYS = (*_TEXTS, PROVENANCE)
+_SPELLINGS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+
+class Dirty(StrEnum):
+    """What becomes of a run whose code no commit holds."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenanceSettings:
+    """What is recorded of the code, and which code is run."""
+
+    #: keep what isn't committed
+    patch: bool = True
+    dirty: Dirty = Dirty.ALLOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +45,17 @@ class Settings:
     home: Path
     #: ``sqlite:///…`` or ``postgresql://…``
     database: str
+    provenance: ProvenanceSettings = field(default_factory=ProvenanceSettings)
 
     @property
     def attempts(self) -> Path:
         """Folder of what attempts write, one folder per campaign."""
         return self.home / "attempts"
+
+    @property
+    def functions(self) -> Path:
+        """Folder of functions that scripts and notebooks have shipped, as pickles."""
+        return self.home / "functions"
 
     def sheet(self, campaign: str) -> Path:
         """Name the status spreadsheet of a campaign."""
@@ -43,14 +71,60 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
     Raises
     ------
     BadInput
-        ``fieldlab.toml`` can't be read or has an unknown key.
+        ``fieldlab.toml`` can't be read, has an unknown key, or a value that can't be used.
     """
     here = (start or Path.cwd()).absolute()
     root = next((each for each in (here, *here.parents) if _is_root(each)), here)
     profile = _read_profile(root / PROFILE)
     home = Path(environ.get("FIELDLAB_HOME") or root / profile.get("home", FOLDER)).absolute()
     database = environ.get("FIELDLAB_DATABASE") or _from(root, profile.get("database", ""))
-    return Settings(home=home, database=database or f"sqlite:///{home / 'lab.db'}")
+    return Settings(
+        home=home,
+        database=database or f"sqlite:///{home / 'lab.db'}",
+        provenance=_provenance(root / PROFILE, profile.get(PROVENANCE, {}), environ),
+    )
+
+
+def _provenance(
+    path: Path, table: Mapping[str, Any], environ: Mapping[str, str]
+) -> ProvenanceSettings:
+    """Read the table ``[provenance]``; variables such as ``FIELDLAB_PROVENANCE_PATCH`` come first.
+
+    Raises
+    ------
+    BadInput
+        A value can't be used.
+    """
+    problems: list[Problem] = []
+    given: dict[tuple[str, tuple[str, ...]], tuple[str, Any]] = {
+        (str(path), (PROVENANCE, key)): (key, value) for key, value in table.items()
+    }
+    for key in ("patch", "dirty"):
+        variable = f"FIELDLAB_{PROVENANCE}_{key}".upper()
+        if environ.get(variable):
+            word = environ[variable]
+            value = _SPELLINGS.get(word.lower(), word) if key == "patch" else word
+            given[variable, ()] = (key, value)
+    read: dict[str, Any] = {}
+    for (file, place), (key, value) in given.items():
+        what, remedy = _objection(key, value)
+        if what:
+            problems.append(Problem(what=what, file=file, key=place, remedy=remedy))
+        else:
+            read[key] = Dirty(value) if key == "dirty" else value
+    if problems:
+        raise BadInput.of(problems)
+    return ProvenanceSettings(**read)
+
+
+def _objection(key: str, value: object) -> tuple[str, str]:
+    """Say what is wrong with a setting of provenance, and what to write; empty if it is right."""
+    if key == "patch":
+        return ("", "") if isinstance(value, bool) else ("must be true or false", "Write `true`")
+    if key == "dirty":
+        known = value in list(Dirty)
+        return ("", "") if known else ('must be "allow" or "refuse"', "Write one of them in quotes")
+    return f"unknown key '{key}'", nearest(key, ("patch", "dirty")) or "Known keys: patch, dirty"
 
 
 def _from(root: Path, url: str) -> str:
@@ -65,7 +139,7 @@ def _is_root(folder: Path) -> bool:
     return (folder / PROFILE).is_file() or (folder / FOLDER).is_dir()
 
 
-def _read_profile(path: Path) -> dict[str, str]:
+def _read_profile(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
@@ -84,8 +158,12 @@ def _read_profile(path: Path) -> dict[str, str]:
     ] + [
         Problem(what="must be text", file=str(path), key=(key,), remedy="Write it in quotes")
         for key, value in profile.items()
-        if key in _KEYS and not isinstance(value, str)
+        if key in _TEXTS and not isinstance(value, str)
     ]
+    if not isinstance(profile.get(PROVENANCE, {}), dict):
+        remedy = f"Begin it with a line [{PROVENANCE}]"
+        what = "must be a table"
+        problems.append(Problem(what=what, file=str(path), key=(PROVENANCE,), remedy=remedy))
     if problems:
         raise BadInput.of(problems)
     return profile

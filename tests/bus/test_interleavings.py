@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     consumes,
     initialize,
@@ -96,7 +97,7 @@ class Consumers(RuleBasedStateMachine):
     @rule(
         target=claims, group=st.sampled_from((0, 0, 1)), limit=st.integers(1, 3), who=st.booleans()
     )
-    def claim(self, group: int, limit: int, who: bool) -> object:
+    def claim(self, group: int, limit: int, who: bool) -> MultipleResults[tuple[str, str, Claim]]:
         name = self.groups[group]
         consumer = f"consumer-{who}"
         self._lapsed_come_back(name)
@@ -134,26 +135,24 @@ class Consumers(RuleBasedStateMachine):
 
     @rule(
         claimed=claims,
-        target=st.sampled_from(
-            (DeliveryState.ACKNOWLEDGED, DeliveryState.WAITING, DeliveryState.DEAD)
-        ),
+        to=st.sampled_from((DeliveryState.ACKNOWLEDGED, DeliveryState.WAITING, DeliveryState.DEAD)),
         twice=st.booleans(),
     )
-    def settle(self, claimed: tuple[str, str, Claim], target: DeliveryState, twice: bool) -> None:
+    def settle(self, claimed: tuple[str, str, Claim], to: DeliveryState, twice: bool) -> None:
         message, group, claim = claimed
         fate = self.fates[message, group]
         happened: list[object] = []
-        settlement = Settlement(claim=claim, target=target, effects=[happened.append])
+        settlement = Settlement(claim=claim, target=to, effects=[happened.append])
         is_held = fate.held == claim
         [done] = self.store.settle([settlement])
         assert len(happened) == is_held
         if not is_held:
             # a call whose answer was lost may be made again; any other claim is lost
-            assert not done or fate.state is target
+            assert not done or fate.state is to
             return
         assert done
-        fate.state, fate.held = target, None
-        fate.effects += target is DeliveryState.ACKNOWLEDGED
+        fate.state, fate.held = to, None
+        fate.effects += to is DeliveryState.ACKNOWLEDGED
         self.lapsed -= {(message, group)}
         if twice:
             self.store.settle([settlement])
@@ -212,7 +211,7 @@ def test_no_interleaving_loses_or_doubles_a_message(place: Place) -> None:
 
     OnPlace.place = place
     examples = 15 if isinstance(place, DatabasePlace) else 60
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         OnPlace, settings=settings(max_examples=examples, stateful_step_count=25)
     )
 

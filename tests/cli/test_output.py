@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldlab.cli.output import counted, left_text, rate_text, to_json
+from fieldlab.cli.output import counted, to_json
+from fieldlab.notebook.progress import left_text, rate_text
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

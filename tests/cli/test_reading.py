@@ -78,7 +78,7 @@ def test_all_columns_are_shown_when_asked_for(lab: Path) -> None:
     heading = invoke("results", "values", "--all-columns").stdout.splitlines()[0].split()
     assert heading[:5] == ["n", "ratio", "even", "label", "bound"]
     assert set(heading[5:]) == {
-        "trial_id", "row", "campaign_id", "attempt", "repeat", "recorded_at",
+        "trial_id", "row", "campaign_id", "attempt", "repeat", "recorded_at", "commit", "dirty",
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,7 @@ def run(command: str, folder: Path) -> tuple[int, str]:
         "COLUMNS": "200",
         "LANG": "C.UTF-8",
     }
-    with (folder / "stderr").open("w+b") as errors:
+    with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             ["bash", "-c", command],
             cwd=folder,
@@ -128,8 +129,21 @@ def run(command: str, folder: Path) -> tuple[int, str]:
         code = process.wait(PATIENCE_S)
         errors.seek(0)
         printed += errors.read()
-    (folder / "stderr").unlink()
     return code, _STYLE.sub("", printed.decode()).replace("\r\n", "\n")
+
+
+def play(page: str, folder: Path) -> None:
+    """Write the files that a page shows, and run its commands, in its order, in an empty folder."""
+    for block in blocks(page):
+        if block.title:
+            (folder / block.title).write_text(block.text)
+        if block.language != "console":
+            continue
+        for shown in commands(block):
+            code, printed = run(shown.command, folder)
+            where = f"docs/{page}:{block.line}, $ {shown.command}"
+            assert code == 0, f"{where}\n{printed}"
+            assert matches(shown.printed, printed), f"{where}\n{printed}"
 
 
 def _everything(terminal: int) -> Iterator[bytes]:

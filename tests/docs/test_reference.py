@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
+import pydoc
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 import typer.main
 
+import fieldlab
 from fieldlab.cli.errors import ExitCode, exit_code
 from fieldlab.cli.main import app
 from fieldlab.definitions import schema
@@ -78,7 +81,7 @@ def test_every_key_of_a_definition_is_described(heading: str) -> None:
 def all_commands() -> Iterator[tuple[str, Any]]:
     def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         children = getattr(command, "commands", None)
-        if children is None:
+        if children is None or command.invoke_without_command:
             yield " ".join(path), command
         for name, child in (children or {}).items():
             yield from walk(child, (*path, name))
@@ -103,7 +106,9 @@ def described(command: str) -> str:
 
 
 def options(command: Any) -> set[str]:
-    parameters = [each for each in command.params if each.param_type_name == "option"]
+    parameters = [
+        each for each in command.params if each.param_type_name == "option" and not each.hidden
+    ]
     return {name for each in parameters for name in (*each.opts, *each.secondary_opts)}
 
 
@@ -129,6 +134,28 @@ def test_every_option_on_the_page_exists() -> None:
 def test_json_is_everywhere_but_where_the_page_says() -> None:
     without = [name for name, command in COMMANDS.items() if "--json" not in options(command)]
     assert without == ["fieldlab schema"]
+
+
+# --- Python ------------------------------------------------------------------------------------
+
+
+def test_every_public_name_of_the_package_is_described() -> None:
+    page = text_of("reference/python.md")
+    described = re.findall(r"^## `fieldlab\.(\w+)`$", page, flags=re.MULTILINE)
+    assert sorted(described) == [name for name in fieldlab.__all__ if name != "__version__"]
+    assert "`fieldlab.__version__`" in page
+    for name in described:
+        member = getattr(fieldlab, name)
+        heading = f"::: {member.__module__}.{member.__qualname__}\n"
+        assert heading in section(page, f"`fieldlab.{name}`"), name
+
+
+def test_what_the_page_takes_from_docstrings_is_there_and_documented() -> None:
+    for place in re.findall(r"^::: (\S+)$", text_of("reference/python.md"), flags=re.MULTILINE):
+        member = pydoc.locate(place)
+        assert inspect.getdoc(member), place
+        for name, method in vars(member).items() if inspect.isclass(member) else ():
+            assert name.startswith("_") or inspect.getdoc(method), f"{place}.{name}"
 
 
 # --- lifecycles --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from fieldlab.domain.errors import (
     FieldlabError,
     MissingExtra,
     Problem,
+    RequestTimeout,
     StoreUnavailable,
     nearest,
     render_key,
@@ -42,13 +43,19 @@ def test_codes_are_stable() -> None:
         "StoreFull": "store-full",
         "StoreReadOnly": "store-read-only",
         "StoreTooNew": "store-too-new",
+        "RequestTimeout": "request-timeout",
+        "RequestFailed": "request-failed",
         "ExecutionError": "execution",
         "MissingExtra": "missing-extra",
     }
 
 
 def test_only_what_may_pass_is_transient() -> None:
-    assert {found for found in CLASSES if found.transient} == {Conflict, StoreUnavailable}
+    assert {found for found in CLASSES if found.transient} == {
+        Conflict,
+        RequestTimeout,
+        StoreUnavailable,
+    }
 
 
 def test_the_tree_at_the_top_of_the_file_shows_every_error_at_its_place() -> None:

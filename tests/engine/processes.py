@@ -38,9 +38,13 @@ class MarkedProcesses:
     def start(self, definition: Definition) -> subprocess.Popen[bytes]:
         """Start an engine that runs the definition's campaign, in a process group of its own."""
         argv = [sys.executable, "-P", str(Path(__file__).with_name("run_campaign.py"))]
+        return self.start_program([*argv, json.dumps(definition.to_dict())])
+
+    def start_program(self, argv: list[str]) -> subprocess.Popen[bytes]:
+        """Start any program on the lab, in a process group of its own."""
         with self.output.open("ab") as output:
             return subprocess.Popen(
-                [*argv, json.dumps(definition.to_dict())],
+                argv,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -70,11 +74,16 @@ class MarkedProcesses:
                 continue
         return found
 
+    @staticmethod
+    def kill(process: psutil.Process) -> None:
+        """Kill a process that may be gone already."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
     def end(self) -> None:
         """Kill whatever is left, so that a failed test leaves nothing behind."""
         for process in self.alive():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+            self.kill(process)
 
     def gone(self) -> bool:
         """Whether none of them runs any more."""

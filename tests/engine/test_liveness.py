@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -101,3 +102,24 @@ def test_the_dead_are_listed() -> None:
     silent = replace(here, id="silent", host="another-machine")
     signs = [sign(here), sign(gone), sign(silent, 99.0)]
     assert dead_engines(signs) == ["gone", "silent"]
+
+
+def test_an_engine_says_who_started_it_and_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["python", "fieldlab", "--url=https://ada:secret@h/x", "caf\udce9"]
+    monkeypatch.setattr(sys, "orig_argv", words)
+    monkeypatch.chdir(tmp_path)
+    engine = this_engine(1, user="ada")
+    assert (engine.user, engine.directory) == ("ada", str(tmp_path))
+    assert engine.command_line == ("python", "fieldlab", "--url=https://h/x", "caf\ufffd")
+
+
+def test_an_engine_may_stand_in_a_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert this_engine(1).directory == ""

@@ -52,6 +52,8 @@ def test_results_come_with_their_types_in_the_order_of_their_trials(
             ("attempt", "integer"),
             ("repeat", "integer"),
             ("recorded_at", "moment"),
+            ("commit", "text"),
+            ("dirty", "boolean"),
         ]
         assert full.count() == 6
 
@@ -124,11 +126,3 @@ def test_failed_trials_are_sorted_by_how_they_ended(store: SqlStore) -> None:
     found = [(each.title, each.count, json.loads(each.example.parameters)["x"]) for each in kinds]
     assert found == [("ValueError", 3, 4), ("exit code 3", 2, 2)]
     assert sorted(failed) == [(f'{{"x":{x}}}', 1) for x in range(5)]
-
-
-def test_engines_are_named_by_host_and_process(store: SqlStore, campaign: Campaign) -> None:
-    engine = HandEngine(store, campaign)
-    with store.database.read() as connection:
-        (place,) = extracts.engine_places(connection, {engine.id}).values()
-        assert place.startswith("bench, process ")
-        assert extracts.engine_places(connection, set()) == {}

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fieldlab.app.interrupts import interrupts
 from fieldlab.domain.definition import Definition
 from fieldlab.domain.errors import (
     BadInput,
     FieldlabError,
+    Halted,
     IllegalTransition,
+    StoreReadOnly,
     StoreUnavailable,
     nearest,
 )
@@ -30,6 +31,9 @@ from fieldlab.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
     from fieldlab.domain.parameters import TrialSequence
+    from fieldlab.engine.feed import Feed
+    from fieldlab.engine.hosting import RunThread
+    from fieldlab.engine.scheduler import Engine
 
 
 def _local(slots: int) -> Executor:
@@ -86,16 +90,22 @@ class Lab:
     # --- from a definition to a campaign ------------------------------------------------------
 
     @staticmethod
-    def check(definition: Definition) -> None:
+    def check(definition: Definition, functions: Path | None = None) -> None:
         """Check all that can be checked before the first trial, the tool in a process of its own.
+
+        Parameters
+        ----------
+        functions
+            The lab's folder of shipped functions, if the definition names one of them.
 
         Raises
         ------
         BadInput
             Something is wrong with the definition; nothing was done.
         """
-        import asyncio
         import tempfile
+
+        from fieldlab.engine.hosting import in_own_loop
 
         if definition.executor.kind not in EXECUTORS:
             raise BadInput(
@@ -107,13 +117,24 @@ class Lab:
         with tempfile.TemporaryDirectory(
             prefix="fieldlab-check-", ignore_cleanup_errors=True
         ) as scratch:
-            asyncio.run(_start_and_stop(_local(1), _setup(definition, Path(scratch))))
+            setup = _setup(definition, Path(scratch), functions)
+            in_own_loop(lambda: _start_and_stop(_local(1), setup))
 
     def start(self, definition: Definition) -> Campaign:
-        """Make the campaign of a definition, or find the one that it has; nothing runs yet."""
+        """Make the campaign of a definition, or find the one that it has; nothing runs yet.
+
+        Raises
+        ------
+        BadInput
+            The settings refuse code that no commit holds, or it names what doesn't exist.
+        """
+        from fieldlab.engine.origin import check_code
+
+        check_code(definition, self.settings.provenance)
         sequence = self.sequence(definition)
+        positions = None if definition.takes_points else sequence.positions
         return self.store.ensure_campaign(
-            definition, positions=sequence.positions, wanted=sequence.limit, actor=whoami()
+            definition, positions=positions, wanted=sequence.limit, actor=whoami()
         )
 
     # --- running ------------------------------------------------------------------------------
@@ -128,7 +149,8 @@ class Lab:
     ) -> Ended:
         """Run a campaign in this process until it ends, pauses, or is interrupted.
 
-        Ctrl-C (SIGINT) or SIGTERM once lets the running trials end; twice ends them.
+        Ctrl-C (SIGINT) or SIGTERM once lets the running trials end; twice ends them. That is so in
+        the main thread; it may be called from any, and where an event loop runs.
 
         Raises
         ------
@@ -137,39 +159,99 @@ class Lab:
         IllegalTransition
             The campaign was cancelled; `retry` takes it up again.
         """
-        import asyncio
-        import gc
+        launched = self.launch(campaign, listener=listener, on_trouble=on_trouble, for_s=for_s)
+        return launched.wait()
 
-        thresholds = gc.get_threshold()
-        gc.set_threshold(100_000, 50, 50)  # records come by the thousand, and none is cyclic
-        try:
-            return asyncio.run(self._run(campaign, listener, on_trouble, for_s))
-        finally:
-            gc.set_threshold(*thresholds)
+    def launch(
+        self,
+        campaign: Campaign,
+        *,
+        listener: Callable[[Campaign], None] = lambda _: None,
+        on_trouble: Callable[[str], None] = lambda _: None,
+        for_s: float | None = None,
+        feed: Feed | None = None,
+    ) -> RunThread[Ended]:
+        """Begin to run a campaign in a thread of its own; otherwise as :meth:`run`.
+
+        Parameters
+        ----------
+        feed
+            Brings points while it runs; they wait no longer than the engine lives.
+        """
+        from fieldlab.engine.hosting import RunThread
+
+        async def work(host: RunThread[Ended]) -> Ended:
+            end = feed.end if feed is not None else lambda _: None
+            try:
+                ended = await self._run(campaign, host, listener, on_trouble, for_s, feed)
+            except BaseException as error:
+                end(error)
+                raise
+            end(_halted(ended.campaign))
+            return ended
+
+        return RunThread(work, on_trouble)
 
     async def _run(
         self,
         campaign: Campaign,
+        host: RunThread[Ended],
         listener: Callable[[Campaign], None],
         on_trouble: Callable[[str], None],
         for_s: float | None,
+        feed: Feed | None,
     ) -> Ended:
+        engine = await self._ready(campaign, listener, on_trouble, feed)
+        host.attach(engine, for_s)
+        try:
+            ended = await engine.run()
+        except StoreUnavailable:
+            raise  # to pause the campaign would only wait for the database again
+        except FieldlabError as error:
+            with suppress(FieldlabError):  # the first error is the one to tell
+                self._pause_unattended(campaign.id, error.what)
+            raise
+        interrupted = host.interruptions > 0
+        why = "interrupted" if interrupted else f"ran for {for_s:g} s" if for_s is not None else ""
+        if why:
+            ended = self._pause_unattended(campaign.id, why)
+        return Ended(campaign=ended, interrupted=interrupted)
+
+    async def _ready(
+        self,
+        campaign: Campaign,
+        listener: Callable[[Campaign], None],
+        on_trouble: Callable[[str], None],
+        feed: Feed | None,
+    ) -> Engine:
+        """Start the executor, find out what its trials are made with, let them be taken."""
         import asyncio
 
+        from fieldlab.engine.liveness import this_engine
+        from fieldlab.engine.origin import captured_for, check_code, uncommitted
         from fieldlab.engine.scheduler import Engine
         from fieldlab.engine.sheet import StatusSheet
 
         definition = campaign.definition
+        check_code(definition, self.settings.provenance)
         executor = EXECUTORS[definition.executor.kind](definition)
-        await executor.start(_setup(definition, self.settings.attempts / campaign.name))
+        # while the workers start, so that no trial waits for it
+        capturing = asyncio.create_task(
+            asyncio.to_thread(captured_for, definition, self.settings.provenance)
+        )
+        attempts = self.settings.attempts / campaign.name
+        await executor.start(_setup(definition, attempts, self.settings.functions))
         try:
             campaign = self._set_running(campaign)
+            captured = await capturing
+            if told := uncommitted(captured, self.settings.provenance):
+                on_trouble(told)
             sheet = StatusSheet(
                 self.settings.sheet(campaign.name),
                 lambda after: self.store.ended_attempts(campaign.id, after),
                 on_trouble,
             )
-            engine = Engine(
+            return Engine(
                 self.store,
                 executor,
                 campaign,
@@ -177,29 +259,12 @@ class Lab:
                 sheet,
                 listener,
                 on_trouble,
+                me=this_engine(executor.slots, user=whoami(), provenance=captured.provenance),
+                feed=feed,
             )
         except BaseException:
             await executor.stop()
             raise
-        with interrupts(
-            engine, "Waiting for the running trials to end; once more stops them", on_trouble
-        ) as interruptions:
-            if for_s is not None:
-                asyncio.get_running_loop().call_later(for_s, engine.drain)
-            try:
-                ended = await engine.run()
-            except FieldlabError as error:
-                if isinstance(error, StoreUnavailable):
-                    raise  # to pause it would only wait for the database again
-                with suppress(FieldlabError):  # the first error is the one to tell
-                    self._pause_unattended(campaign.id, error.what)
-                raise
-        why = "interrupted" if interruptions else ""
-        if not why and for_s is not None:
-            why = f"ran for {for_s:g} s"
-        if why:
-            ended = self._pause_unattended(campaign.id, why)
-        return Ended(campaign=ended, interrupted=bool(interruptions))
 
     def _pause_unattended(self, campaign_id: int, why: str) -> Campaign:
         """Pause a campaign that runs, unless another engine works on it."""
@@ -273,12 +338,42 @@ class Lab:
         return self.store.requeue(campaign.id, states, by=whoami())
 
 
-def _setup(definition: Definition, attempts: Path) -> Setup:
+def keep_from_git(settings: Settings) -> None:
+    """Make the lab's own folder, with a note to git that nothing in it is to be kept.
+
+    Raises
+    ------
+    StoreReadOnly
+        The folder can't be made.
+    """
+    note = settings.home / ".gitignore"
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        if not note.exists():
+            note.write_text("*\n")
+    except OSError as error:
+        raise StoreReadOnly(
+            f"The lab's folder {settings.home} can't be made: {error.strerror}",
+            remedy="Choose another place with FIELDLAB_HOME",
+        ) from error
+
+
+def _halted(campaign: Campaign) -> Halted:
+    """Say why nobody will run the points that wait."""
+    why = f": {campaign.note}" if campaign.note else ""
+    return Halted(
+        f"{campaign.name} is {campaign.state}{why}",
+        remedy=f"Open the session again, or run what waits with `fieldlab resume {campaign.name}`",
+    )
+
+
+def _setup(definition: Definition, attempts: Path, functions: Path | None) -> Setup:
     return Setup(
         tool={"kind": definition.tool.kind, "options": dict(definition.tool.options)},
         space=definition.space,
         folder=definition.folder or str(Path.cwd()),
         attempts=str(attempts),
+        functions=str(functions or ""),
         timeout_s=definition.timeout_s,
         patience=definition.guard.consecutive_failures,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fieldlab.app.interrupts import interrupts
 from fieldlab.app.lab import Lab, whoami
 from fieldlab.bus.message_bus import MessageBus
 from fieldlab.domain.commands import Command
 from fieldlab.domain.messages import Envelope, check_topic, encode_body
+from fieldlab.engine.hosting import RunThread, in_own_loop
 from fieldlab.engine.store_thread import StoreThread
 from fieldlab.engine.supervisor import Manner, Supervisor
 from fieldlab.engine.troupe import Part, Troupe
@@ -22,8 +21,6 @@ from fieldlab.execution.processes import die_with_parent, run_command
 from fieldlab.ports.actor import Actor
 from fieldlab.store.actors import SqlActors
 from fieldlab.store.messaging import SqlMessages
-
-_WAITING = "Waiting for the messages in work to be handled; once more stops them"
 
 Tell = Callable[[str], None]
 
@@ -62,43 +59,35 @@ def request(lab: Lab, topic: str, body: Any, *, timeout_s: float) -> Any:
         async with open_bus(lab) as bus:
             return await bus.request(topic, body, timeout_s=timeout_s)
 
-    return asyncio.run(ask())
+    return in_own_loop(ask)
 
 
-def run_actors(lab: Lab, actors: Sequence[Actor], tell: Tell, manner: Manner | None = None) -> bool:
-    """Run actors in this process until it is told to stop.
+def run_actors(lab: Lab, actors: Sequence[Actor], tell: Tell, manner: Manner | None = None) -> None:
+    """Run actors until they are told to stop, by a signal or by their manner."""
 
-    Returns
-    -------
-    bool
-        Whether a signal ended it.
-    """
-
-    async def run() -> bool:
+    async def run(host: RunThread[None]) -> None:
         calls = StoreThread(tell)
         try:
             async with open_bus(lab, tell) as bus:
                 registry = SqlActors(lab.database)
                 supervisor = Supervisor(bus, registry, calls, actors, tell, manner)
-                with interrupts(supervisor, _WAITING, tell) as received:
-                    await supervisor.run()
-                return bool(received)
+                host.attach(supervisor)
+                await supervisor.run()
         finally:
             calls.close()
 
-    return asyncio.run(run())
+    RunThread(run, tell, "handlers").wait()
 
 
-def run_troupe(lab: Lab, parts: Sequence[Part], tell: Tell) -> bool:
-    """Run actors, each in a process of its own, until told to stop; what dies is started again."""
-    troupe = Troupe(parts, lab.settings.home / "actors", run_command, tell)
+def run_troupe(lab: Lab, parts: Sequence[Part], tell: Tell) -> None:
+    """Run actors, each in a process of its own, until a signal; what dies is started again."""
 
-    async def run() -> bool:
-        with interrupts(troupe, _WAITING, tell) as received:
-            await troupe.run()
-        return bool(received)
+    async def run(host: RunThread[None]) -> None:
+        troupe = Troupe(parts, lab.settings.home / "actors", run_command, tell)
+        host.attach(troupe)
+        await troupe.run()
 
-    return asyncio.run(run())
+    RunThread(run, tell, "actors").wait()
 
 
 def actor_command(target: str, parent: int, restarts: int) -> Command:

@@ -186,24 +186,32 @@ class MemoryMessages:
             claim.token,
         )
 
-    def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+    def settle(self, settlements: Sequence[Settlement]) -> list[bool | Exception]:
         with self.news:
-            held = [self._holds(each.claim) for each in settlements]
-            won = [each for each, is_held in zip(settlements, held, strict=True) if is_held]
-            for each in won:
-                for post in each.posts:
-                    encode_body(post.body)
-                for effect in each.effects:
-                    effect(None)
-            for each in won:
-                delivery = self.deliveries[each.claim.delivery_id]
-                delivery.due_at = time.time() + each.delay_s
-                delivery.advance(each.target, each.error)
-                if each.target is DeliveryState.ACKNOWLEDGED:
-                    del self.deliveries[delivery.id]
-                self._post(each.posts)
+            done = [self._settle(each) for each in settlements]
             self._changed()
-            return held
+            return done
+
+    def _settle(self, settlement: Settlement) -> bool | Exception:
+        if not self._holds(settlement.claim):
+            return False
+        try:
+            for effect in settlement.effects:
+                effect(None)
+        except Exception as error:  # noqa: BLE001 - an effect may raise anything
+            return error
+        delivery = self.deliveries[settlement.claim.delivery_id]
+        delivery.due_at = time.time() + settlement.delay_s
+        delivery.advance(settlement.target, settlement.error)
+        if settlement.target is DeliveryState.ACKNOWLEDGED:
+            del self.deliveries[delivery.id]
+        self._post(settlement.posts)
+        return True
+
+    def unsettled(self, groups: Sequence[str]) -> int:
+        open_states = (DeliveryState.WAITING, DeliveryState.CLAIMED)
+        with self.news:
+            return sum(len(self._of(group, state)) for group in groups for state in open_states)
 
     def listen(self) -> News:
         return MemoryNews(self)

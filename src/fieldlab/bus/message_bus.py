@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -144,7 +145,7 @@ class MessageBus:
             batch, self._outbox = self._outbox, []
             envelopes = [envelope for envelope, _ in batch]
             try:
-                await self._calls.call(lambda sent=envelopes: self._messages.post(sent))  # type: ignore[misc]
+                await self._calls.call(partial(self._messages.post, envelopes))
             except FieldlabError as error:
                 for _, sent in batch:
                     if not sent.done():
@@ -252,6 +253,10 @@ class MessageBus:
         )
         self._subscriptions.add(made)
         return made
+
+    async def unsettled(self, groups: Sequence[str]) -> int:
+        """Count the messages of groups that wait or are in work, at one moment."""
+        return await self._calls.call(partial(self._messages.unsettled, groups))
 
     def _listen(self) -> None:
         """Start the thread that waits for news of the store, once."""

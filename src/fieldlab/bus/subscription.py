@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from fieldlab.domain.errors import FieldlabError
 from fieldlab.domain.ids import uuid7
@@ -152,9 +153,7 @@ class Subscription:
             limit = min(wanted, MOST_CLAIMED)
             try:
                 claims, again_in_s = await self._calls.call(
-                    lambda limit=limit: self._messages.claim(  # type: ignore[misc]
-                        self.group, self.consumer_id, limit, self.policy
-                    )
+                    partial(self._messages.claim, self.group, self.consumer_id, limit, self.policy)
                 )
             except FieldlabError as error:
                 self._refuse(error)
@@ -197,8 +196,12 @@ class Subscription:
                 # a store that is away longer than a lease: others take the messages over
                 with contextlib.suppress(FieldlabError):
                     await self._calls.call(
-                        lambda held=held: self._messages.keep(  # type: ignore[misc]
-                            self.group, held, lease_s=lease_s, lasts_s=self._lasts_s
+                        partial(
+                            self._messages.keep,
+                            self.group,
+                            held,
+                            lease_s=lease_s,
+                            lasts_s=self._lasts_s,
                         )
                     )
 
@@ -217,33 +220,16 @@ class Subscription:
     async def _settle_all(self) -> None:
         """Settle what has gathered while the call before was under way."""
         while self._settling:
-            for batch in _batches(self._settling):
-                await self._settle_batch(batch)
-                del self._settling[: len(batch)]
-
-    async def _settle_batch(self, batch: Sequence[tuple[Settlement, asyncio.Future[bool]]]) -> None:
-        settlements = [settlement for settlement, _ in batch]
-        try:
-            done = await self._calls.call(lambda: self._messages.settle(settlements))
-        except Exception as error:  # noqa: BLE001 - an effect may raise anything
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
-        else:
-            for (_, future), is_done in zip(batch, done, strict=True):
-                if not future.done():
-                    future.set_result(is_done)
-
-
-def _batches(
-    settling: Sequence[tuple[Settlement, asyncio.Future[bool]]],
-) -> list[list[tuple[Settlement, asyncio.Future[bool]]]]:
-    """Group settlements for one transaction each: what has effects of its own may fail alone."""
-    batches: list[list[tuple[Settlement, asyncio.Future[bool]]]] = []
-    for each in settling:
-        alone = bool(each[0].effects or each[0].posts)
-        if alone or not batches or batches[-1][0][0].effects or batches[-1][0][0].posts:
-            batches.append([each])
-        else:
-            batches[-1].append(each)
-    return batches
+            batch, self._settling = self._settling, []
+            settlements = [settlement for settlement, _ in batch]
+            try:
+                done = await self._calls.call(partial(self._messages.settle, settlements))
+            except FieldlabError as error:
+                done = [error] * len(batch)
+            for (_, future), each in zip(batch, done, strict=True):
+                if future.done():
+                    continue
+                if isinstance(each, Exception):
+                    future.set_exception(each)
+                else:
+                    future.set_result(each)

@@ -14,8 +14,10 @@ import typer
 from fieldlab.cli.errors import ExitCode
 from fieldlab.cli.labs import opened
 from fieldlab.cli.output import Json, count, local_time, say, write_json
+from fieldlab.domain.errors import BadInput
 
 if TYPE_CHECKING:
+    from fieldlab.engine.troupe import Part
     from fieldlab.ports.actor import Actor
     from fieldlab.store.actors import ActorView
 
@@ -114,6 +116,9 @@ def run(
     processes: Annotated[
         bool, typer.Option("--processes", help="Each in a process of its own.")
     ] = False,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="End when no message of theirs is left.")
+    ] = False,
     under: Annotated[int, typer.Option("--under", hidden=True)] = 0,
     restarts: Annotated[int, typer.Option("--restarts", hidden=True)] = 0,
     json: Json = False,
@@ -124,10 +129,14 @@ def run(
     """
     from fieldlab.app import messaging
     from fieldlab.engine.supervisor import Manner
-    from fieldlab.engine.troupe import Part
-    from fieldlab.execution.actors import load_actors, target_of
+    from fieldlab.execution.actors import load_actors
     from fieldlab.ports.actor import actor_name
 
+    if processes and until_idle:
+        raise BadInput(
+            "Actors in processes of their own run until they are told to stop",
+            remedy="Leave out --processes or --until-idle",
+        )
     if under:
         messaging.end_with(under)
     folder = str(Path.cwd())
@@ -138,25 +147,34 @@ def run(
             names = ", ".join(actor_name(actor) for _, actor in found)
             say(f"Running {names} on {lab.database.place}; Ctrl-C ends it")
         if processes:
-            parts = [
-                Part(
-                    name=actor_name(actor),
-                    command=partial(messaging.actor_command, target_of(target, actor), os.getpid()),
-                )
-                for target, actor in found
-            ]
-            messaging.run_troupe(lab, parts, say)
+            messaging.run_troupe(lab, _parts(found), say)
         else:
-            manner = Manner(exits_when_stuck=bool(under), restarts=restarts)
+            manner = Manner(exits_when_stuck=bool(under), until_idle=until_idle, restarts=restarts)
             messaging.run_actors(lab, [actor for _, actor in found], say, manner)
     if json:
         write_json({"ended": [actor_name(actor) for _, actor in found]})
     raise typer.Exit(ExitCode.DONE)
 
 
+def _parts(found: Sequence[tuple[str, Actor]]) -> list[Part]:
+    """Give each actor a process of its own, which ends with this one."""
+    from fieldlab.app import messaging
+    from fieldlab.engine.troupe import Part
+    from fieldlab.execution.actors import target_of
+    from fieldlab.ports.actor import actor_name
+
+    me = os.getpid()
+    return [
+        Part(
+            name=actor_name(actor),
+            command=partial(messaging.actor_command, target_of(target, actor), me),
+        )
+        for target, actor in found
+    ]
+
+
 def _check_names(actors: Sequence[Actor]) -> None:
     """Refuse two actors of one name: nobody could tell them apart, and they would share a group."""
-    from fieldlab.domain.errors import BadInput
     from fieldlab.ports.actor import actor_name
 
     names = [actor_name(each) for each in actors]

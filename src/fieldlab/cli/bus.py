@@ -59,12 +59,13 @@ def status(json: Json = False) -> None:
     if json:
         write_json({"groups": [asdict(each) for each in found], "unheard": alone})
         return
-    if found:
+    listening = [each for each in found if each.patterns or each.is_unsettled]
+    if listening:
         from fieldlab.cli.tables import console, table
 
         states = ["waiting", "claimed", "acknowledged", "dead", "expired"]
         made = table(["group", *states, "waits since", "topics"], right=states)
-        for each in found:
+        for each in listening:
             numbers = [count(each.counts[state]) for state in states]
             since = local_time(each.oldest_waiting)
             made.add_row(each.name, *numbers, since, " ".join(each.patterns))
@@ -137,7 +138,8 @@ def _show_line(message: MessageView, *, as_json: bool) -> None:
     fates = ", ".join(f"{each.group}: {each.state}" for each in message.deliveries) or "nobody yet"
     moment = typer.style(local_time(message.created_at), dim=True)
     show(f"{moment}  {message.topic}  {typer.style(message.id, dim=True)}")
-    body = message.body if len(message.body) <= 200 else f"{message.body[:200]}…"
+    body = json_text.dumps(message.plain_body, ensure_ascii=False)
+    body = body if len(body) <= 200 else f"{body[:200]}…"
     show(f"  {body}  {typer.style(f'→ {fates}', fg='cyan')}")
 
 

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 from fieldlab.cli.earlier import failed_before, of_them_failed, retries
 from fieldlab.cli.output import counted, joined
 from fieldlab.domain.trials import CampaignState
+from fieldlab.notebook.progress import INTERRUPTED, shown_state, total_of
 
 if TYPE_CHECKING:
     from fieldlab.app import Lab
     from fieldlab.ports.store import Campaign
     from fieldlab.store.queries import Activity
-
-#: shown instead of "running" when no engine is alive
-INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +32,7 @@ class CampaignView:
     @property
     def state(self) -> str:
         """Its state for people: running without an engine is interrupted."""
-        state = self.campaign.state
-        if state is CampaignState.RUNNING and not self.engines:
-            return INTERRUPTED
-        return state.value
+        return shown_state(self.campaign, self.engines)
 
     @property
     def rate(self) -> float:
@@ -71,18 +66,6 @@ def look(lab: Lab, campaign: Campaign, *, closely: bool = True) -> CampaignView:
         found = activity(connection, campaign)
     failed = failed_before(lab, campaign) if campaign.skipped and closely else {}
     return CampaignView(campaign=campaign, engines=engines, activity=found, failed_before=failed)
-
-
-def total_of(campaign: Campaign) -> int | None:
-    """How many trials the campaign will have in all, as far as is known; None if it has no end."""
-    known = [each for each in (campaign.total, campaign.wanted) if each is not None]
-    return min(known) if known else None
-
-
-def progress_text(campaign: Campaign) -> str:
-    """Say how far a campaign is: ``1,200/3,200``."""
-    total = total_of(campaign)
-    return f"{campaign.done:,}" if total is None else f"{campaign.done:,}/{total:,}"
 
 
 def counts_text(view: CampaignView) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fieldlab.cli.labs import keep_from_git, located, read_definition
+from fieldlab.cli.labs import located, read_definition
 from fieldlab.cli.output import Json, counted, say, write_json
 from fieldlab.domain.errors import BadInput
 
@@ -44,7 +44,7 @@ def init(
     json: Json = False,
 ) -> None:
     """Write a new experiment, and make the lab that records it."""
-    from fieldlab.app import Lab
+    from fieldlab.app import Lab, keep_from_git
     from fieldlab.definitions import template
     from fieldlab.settings import load_settings
 

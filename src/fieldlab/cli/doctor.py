@@ -78,6 +78,7 @@ def _findings() -> Iterator[Finding]:
     yield from _lab()
     yield from _tools()
     yield from _extras()
+    yield _git()
     yield _workers()
     yield _clock()
 
@@ -162,6 +163,13 @@ def _extras() -> Iterator[Finding]:
                 f"not installed; for {purpose}: `pip install '.[{extra}]'` in fieldlab's checkout"
             )
             yield Finding(f"extra {extra}", Health.NOTE, said)
+
+
+def _git() -> Finding:
+    program = shutil.which("git")
+    if program is None:
+        return Finding("git", Health.NOTE, "not installed; attempts don't record their commit")
+    return Finding("git", Health.OK, f"{program}, to record the commit of every attempt")
 
 
 def _workers() -> Finding:

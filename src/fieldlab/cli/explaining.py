@@ -16,19 +16,27 @@ from fieldlab.cli.campaign_views import (
     counts_text,
     look,
     next_steps,
-    progress_text,
 )
 from fieldlab.cli.journal import DIGITS, attempt_document, folder_of, took
 from fieldlab.cli.labs import Name, opened
+from fieldlab.cli.origins import (
+    code_texts,
+    origin_document,
+    origin_lines,
+    people_texts,
+    place_text,
+)
 from fieldlab.cli.output import Json, counted, local_time, show, show_facts, write_json
 from fieldlab.cli.trial_words import TrialWords, Untouched, find_trial
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.ids import trial_name
 from fieldlab.domain.trials import CampaignState, TrialState
+from fieldlab.notebook.progress import progress_text
 
 if TYPE_CHECKING:
     from fieldlab.app import Lab
     from fieldlab.cli.whereabouts import Whereabouts
+    from fieldlab.domain.provenance import Origin
     from fieldlab.ports.store import Campaign
     from fieldlab.store.extracts import Failure, FailureKind, Waiting
     from fieldlab.store.queries import AttemptView, EventView, TrialView
@@ -68,7 +76,7 @@ def explain(name: Name, trial: TrialWords = None, json: Json = False) -> None:
 
 
 def _explain_campaign(lab: Lab, view: CampaignView, *, json: bool) -> None:
-    from fieldlab.store import extracts, queries
+    from fieldlab.store import extracts, provenances, queries
 
     campaign = view.campaign
     assert view.activity is not None
@@ -77,6 +85,7 @@ def _explain_campaign(lab: Lab, view: CampaignView, *, json: bool) -> None:
         waiting = extracts.waiting_trials(connection, campaign)
         newest = queries.newest_attempts(connection, campaign, limit=LISTED)
         failures = extracts.failure_kinds(connection, campaign, limit=LISTED)
+        origins = provenances.origins_in(connection, campaign)
     running = [each for each in newest if each.ended_at is None]
     steps = [step for step in next_steps(view) if not step.startswith("fieldlab explain")]
     if json:
@@ -88,6 +97,7 @@ def _explain_campaign(lab: Lab, view: CampaignView, *, json: bool) -> None:
                 "running_trials": [attempt_document(each) for each in running],
                 "waiting": asdict(waiting),
                 "failures": [_failure_document(each) for each in failures],
+                "origins": [origin_document(each) for each in origins],
                 "next": steps,
             }
         )
@@ -98,7 +108,9 @@ def _explain_campaign(lab: Lab, view: CampaignView, *, json: bool) -> None:
             ("state", f"{view.state}: {_why(view)}"),
             ("trials", f"{progress_text(campaign)} done; {counts_text(view)}"),
             ("running", "\n".join(_running_lines(running, view.activity.running))),
-            ("waiting", _waiting_text(waiting)),
+            ("waiting", _waiting_text(waiting, submitted=campaign.definition.takes_points)),
+            ("code", "\n".join(code_texts(origins))),
+            ("run by", "\n".join(people_texts(origins))),
             ("history", "\n".join(_event_line(each) for each in events)),
         ]
     )
@@ -133,10 +145,11 @@ def _named(attempt: AttemptView | Failure | TrialView) -> str:
     return f"{attempt.fingerprint[:DIGITS]} {text}"
 
 
-def _waiting_text(waiting: Waiting) -> str:
+def _waiting_text(waiting: Waiting, *, submitted: bool) -> str:
     if not waiting.count:
         return ""
-    text = f"{counted(waiting.count, 'trial')} to be tried again"
+    what = "submitted, or to be tried again" if submitted else "to be tried again"
+    text = f"{counted(waiting.count, 'trial')} {what}"
     if waiting.next_due_at is None:
         return f"{text}, as soon as there is a free slot"
     some = f"{waiting.later:,} of them " if waiting.later < waiting.count else ""
@@ -197,13 +210,14 @@ def _show_steps(steps: Iterable[str]) -> None:
 
 
 def _explain_trial(lab: Lab, view: CampaignView, trial: TrialView, *, json: bool) -> None:
-    from fieldlab.store import extracts
+    from fieldlab.store.provenances import origins_of
 
     campaign = view.campaign
     with lab.database.read() as connection:
-        engines = extracts.engine_places(
+        origins = origins_of(
             connection, {each.engine_id for each in trial.attempts if each.engine_id}
         )
+    engines = {id_: place_text(origin) for id_, origin in origins.items()}
     owner = lab.store.campaign(trial.campaign_id)
     folders = {each.number: folder_of(lab, campaign, each) for each in trial.attempts}
     steps = _steps_of(view, trial, folders)
@@ -218,6 +232,9 @@ def _explain_trial(lab: Lab, view: CampaignView, trial: TrialView, *, json: bool
                     {
                         **attempt_document(each),
                         "engine": engines.get(each.engine_id or ""),
+                        "origin": origin_document(origin)
+                        if (origin := origins.get(each.engine_id or ""))
+                        else None,
                         "folder": folders[each.number],
                     }
                     for each in trial.attempts
@@ -236,7 +253,7 @@ def _explain_trial(lab: Lab, view: CampaignView, trial: TrialView, *, json: bool
         ]
     )
     for each in trial.attempts:
-        show("\n".join(["", *_attempt_lines(each, engines, folders[each.number])]))
+        show("\n".join(["", *_attempt_lines(each, origins, folders[each.number])]))
     _show_steps(steps)
 
 
@@ -245,6 +262,9 @@ def _why_trial(view: CampaignView, owner: Campaign, trial: TrialView) -> str:
     tries = counted(len(trial.attempts), "attempt")
     last = trial.attempts[-1].status if trial.attempts else ""
     match trial.state:
+        case TrialState.QUEUED if not trial.attempts:
+            idle = "" if view.engines else f"; but no process works on {campaign.name}"
+            why = f"submitted, and run as soon as there is a free slot{idle}"
         case TrialState.QUEUED if not view.engines:
             why = f"to be tried again after {tries}; but no process works on {campaign.name}"
         case TrialState.QUEUED if trial.due_at and trial.due_at > datetime.now().astimezone():
@@ -271,13 +291,15 @@ def _history(trial: TrialView, engines: dict[str, str]) -> list[str]:
     return [_event_line(each, engines.get(each.actor, "")) for each in trial.events]
 
 
-def _attempt_lines(attempt: AttemptView, engines: dict[str, str], folder: Path | None) -> list[str]:
+def _attempt_lines(
+    attempt: AttemptView, origins: dict[str, Origin], folder: Path | None
+) -> list[str]:
     head = f"Attempt {attempt.number}: {attempt.status or attempt.state}"
     fault = f", a fault of the {attempt.failure}" if attempt.failure else ""
     lines = [f"{head}{fault}"]
     lines.append(f"  began {local_time(attempt.started_at)}, {took(attempt)}")
-    if attempt.engine_id in engines:
-        lines.append(f"  on {engines[attempt.engine_id]}")
+    if attempt.engine_id in origins:
+        lines += [f"  {each}" for each in origin_lines(origins[attempt.engine_id])]
     if attempt.exit_code is not None:
         lines.append(f"  exit code {attempt.exit_code}")
     lines += [f"    {each}" for each in (attempt.error or "").rstrip().splitlines()]

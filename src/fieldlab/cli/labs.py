@@ -12,7 +12,6 @@ import typer
 if TYPE_CHECKING:
     from fieldlab.app import Lab
     from fieldlab.domain.definition import Definition
-    from fieldlab.settings import Settings
 
 
 def complete_name(incomplete: str) -> list[str]:
@@ -44,7 +43,7 @@ def opened(*, create: bool = False) -> Iterator[Lab]:
     create
         Make it if there is none.
     """
-    from fieldlab.app import Lab
+    from fieldlab.app import Lab, keep_from_git
     from fieldlab.settings import load_settings
 
     settings = load_settings()
@@ -78,28 +77,6 @@ def opened_if_there() -> Iterator[Lab | None]:
         yield lab
     finally:
         lab.close()
-
-
-def keep_from_git(settings: Settings) -> None:
-    """Make the lab's own folder, with a note to git that nothing in it is to be kept.
-
-    Raises
-    ------
-    StoreReadOnly
-        The folder can't be made.
-    """
-    from fieldlab.domain.errors import StoreReadOnly
-
-    note = settings.home / ".gitignore"
-    try:
-        settings.home.mkdir(parents=True, exist_ok=True)
-        if not note.exists():
-            note.write_text("*\n")
-    except OSError as error:
-        raise StoreReadOnly(
-            f"The lab's folder {settings.home} can't be made: {error.strerror}",
-            remedy="Choose another place with FIELDLAB_HOME",
-        ) from error
 
 
 @contextlib.contextmanager

@@ -14,8 +14,6 @@ from typing import Annotated, Any
 
 import typer
 
-from fieldlab.domain.durations import format_duration
-
 #: the option that every command has
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 
@@ -103,23 +101,6 @@ def count(number: int | None) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """Write a number with its noun: ``1 trial``, ``2,000 trials``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def rate_text(rate: float) -> str:
-    """Write a rate in trials per second, or per minute or hour when it is low."""
-    for scale, unit in ((1, "s"), (60, "min"), (3600, "h")):
-        if rate * scale >= 1 or unit == "h":
-            return (
-                f"{rate * scale:,.0f}/{unit}"
-                if rate * scale >= 10
-                else f"{rate * scale:.1f}/{unit}"
-            )
-    raise AssertionError("unreachable")
-
-
-def left_text(seconds: float) -> str:
-    """Say how long something will still take: nobody knows that to the millisecond."""
-    return f"{format_duration(max(round(seconds), 1))} left"
 
 
 def local_time(moment: datetime | None) -> str:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand
 
-from fieldlab.cli import explaining, journal
+from fieldlab.cli import diffing, explaining, journal
 from fieldlab.cli.errors import ExitCode
 from fieldlab.cli.labs import Name, opened
+from fieldlab.cli.origins import commit_text
 from fieldlab.cli.output import Json, counted, is_terminal, local_time, say, write_json
 from fieldlab.domain.ids import trial_name
 
@@ -65,6 +66,7 @@ def register(app: typer.Typer) -> None:
     app.command()(attempts)
     journal.register(app)
     explaining.register(app)
+    diffing.register(app)
 
 
 def results(
@@ -296,9 +298,11 @@ def attempts(
 def _show_attempts(found: Sequence[AttemptView]) -> None:
     from fieldlab.cli.tables import console, table
 
-    made = table(["trial", "parameters", "no.", "status", "started", "took"], right=["no.", "took"])
+    more = _origin_columns(found)
+    headings = ["trial", "parameters", "no.", "status", "started", "took", *more]
+    made = table(headings, right=["no.", "took"])
     made.columns[0].no_wrap = True
-    for each in found:
+    for place, each in enumerate(found):
         made.add_row(
             each.fingerprint[: journal.DIGITS],
             trial_name(each.parameters, each.repeat),
@@ -306,5 +310,20 @@ def _show_attempts(found: Sequence[AttemptView]) -> None:
             each.status or each.state,
             local_time(each.started_at),
             journal.took(each),
+            *(cells[place] for cells in more.values()),
         )
     console().print(made)
+
+
+def _origin_columns(found: Sequence[AttemptView]) -> dict[str, list[str]]:
+    """Say where attempts come from, as far as that is known and tells them apart."""
+    columns = {
+        "by": [each.user or "" for each in found],
+        "on": [each.host or "" for each in found],
+        "commit": [commit_text(each.commit, each.dirty) for each in found],
+    }
+    return {
+        name: cells
+        for name, cells in columns.items()
+        if len(set(cells)) > 1 or (name == "commit" and any(cells))
+    }

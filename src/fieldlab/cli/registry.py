@@ -289,7 +289,7 @@ def _project_label(node: ProjectNode) -> str:
 
 def _grown(branch: Tree, node: ProjectNode) -> Tree:
     """Hang what belongs to a project below it."""
-    from fieldlab.cli.campaign_views import progress_text
+    from fieldlab.notebook.progress import progress_text
 
     for project in node.projects:
         _grown(branch.add(_project_label(project)), project)

@@ -147,6 +147,10 @@ def retry(
         campaign = lab.find(name)
         if not cancelled:
             _refuse_cancelled(campaign)
+        if not no_run:
+            from fieldlab.engine.origin import check_code
+
+            check_code(campaign.definition, lab.settings.provenance)
         queued = lab.retry(campaign.name, states)
         kinds = " or ".join(states)
         say(
@@ -215,7 +219,7 @@ def _go_on(
 
 
 def _run_shown(lab: Lab, campaign: Campaign, for_s: float | None) -> Ended:
-    from fieldlab.cli.progress import make_progress
+    from fieldlab.notebook.showing import make_progress
 
     with make_progress() as progress:
         return lab.run(campaign, listener=progress.update, on_trouble=progress.tell, for_s=for_s)

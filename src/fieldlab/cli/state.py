@@ -13,9 +13,7 @@ from fieldlab.cli.output import (
     counted,
     in_colour,
     joined,
-    left_text,
     local_time,
-    rate_text,
     say,
     show,
     show_facts,
@@ -24,6 +22,7 @@ from fieldlab.cli.output import (
 from fieldlab.domain.errors import IllegalTransition
 from fieldlab.domain.ids import trial_name
 from fieldlab.domain.trials import CAMPAIGN, CampaignState
+from fieldlab.notebook.progress import left_text, progress_text, rate_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,8 +88,6 @@ def _show_all(lab: Lab, as_json: bool) -> None:
 
 
 def _cells(view: CampaignView) -> tuple[str, ...]:
-    from fieldlab.cli.campaign_views import progress_text
-
     campaign, left = view.campaign, view.left_s
     return (
         progress_text(campaign),
@@ -137,15 +134,16 @@ def _show_one(lab: Lab, campaign: Campaign, as_json: bool) -> None:
 
 
 def _figures(view: CampaignView) -> Iterator[tuple[str, str]]:
-    from fieldlab.cli.campaign_views import counts_text, progress_text
+    from fieldlab.cli.campaign_views import counts_text
 
     campaign, activity = view.campaign, view.activity
     yield "why", campaign.note if view.state in _EXPLAINED else ""
     yield "done", f"{progress_text(campaign)}: {counts_text(view)}"
     if activity is not None:
+        again = "" if campaign.definition.takes_points else " to be tried again"
         waiting = [
             f"{activity.running:,} running" if activity.running else "",
-            f"{activity.queued:,} queued to be tried again" if activity.queued else "",
+            f"{activity.queued:,} queued{again}" if activity.queued else "",
         ]
         yield "now", ", ".join(each for each in waiting if each)
     if view.rate:

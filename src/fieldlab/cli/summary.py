@@ -11,12 +11,12 @@ from fieldlab.cli.campaign_views import (
     counts_text,
     next_steps,
     results_table,
-    total_of,
 )
 from fieldlab.cli.earlier import retry_text
-from fieldlab.cli.output import counted, joined, rate_text, say
+from fieldlab.cli.output import counted, joined, say
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.trials import CampaignState
+from fieldlab.notebook.progress import rate_text, total_of
 
 if TYPE_CHECKING:
     from fieldlab.app import Lab

@@ -50,8 +50,8 @@ def watch(
     Without a name it is the newest that runs.
     """
     from fieldlab.cli.campaign_views import campaign_document
-    from fieldlab.cli.progress import LINE_S
     from fieldlab.domain.durations import parse_duration
+    from fieldlab.notebook.showing import LINE_S
 
     live = is_terminal() and not json
     every_s = (REDRAW_S if live else LINE_S) if every is None else max(parse_duration(every), 0.05)
@@ -77,9 +77,9 @@ def _is_over(view: CampaignView) -> bool:
 
 def _watch_lines(lab: Lab, campaign: Campaign, every_s: float) -> CampaignView:
     """Write a line now and then, and one at the end."""
-    from fieldlab.cli.campaign_views import look, progress_text
+    from fieldlab.cli.campaign_views import look
     from fieldlab.cli.output import say
-    from fieldlab.cli.progress import Rate
+    from fieldlab.notebook.progress import Rate, progress_text
 
     rate = Rate()
     while True:
@@ -98,8 +98,8 @@ def _watch_live(lab: Lab, campaign: Campaign, every_s: float) -> CampaignView:
     from rich.live import Live
 
     from fieldlab.cli.campaign_views import look
-    from fieldlab.cli.progress import Rate
     from fieldlab.cli.tables import console
+    from fieldlab.notebook.progress import Rate
 
     rate = Rate()
     with Live(console=console(stderr=True, margin=4), auto_refresh=False) as screen:
@@ -115,8 +115,8 @@ def _watch_live(lab: Lab, campaign: Campaign, every_s: float) -> CampaignView:
 def _drawn(lab: Lab, view: CampaignView, pace: str) -> Table:
     from rich.progress_bar import ProgressBar
 
-    from fieldlab.cli.campaign_views import progress_text, total_of
     from fieldlab.cli.tables import facts, styled_state
+    from fieldlab.notebook.progress import progress_text, total_of
     from fieldlab.store.queries import ended_attempts, running_attempts
 
     campaign = view.campaign

@@ -32,6 +32,7 @@ class Place(StrEnum):
     """Where a trial stands of which nothing is recorded."""
 
     OUTSIDE = "outside the space"
+    NOT_SUBMITTED = "not submitted"
     EXCLUDED = "excluded"
     NOT_DRAWN = "not drawn"
     AHEAD = "not reached yet"
@@ -57,6 +58,9 @@ def whereabouts(
     """Say where a trial stands; of several readings, the first that the space can have counts."""
     spec = read_space(campaign.definition.space, [])
     assert spec is not None
+    if spec.submitted:
+        why = "Nobody has submitted it"
+        return Whereabouts(point=readings[0], place=Place.NOT_SUBMITTED, why=why)
     first: Whereabouts | None = None
     for point in readings:
         found = _whereabouts(campaign, sequence, spec, point, repeat)

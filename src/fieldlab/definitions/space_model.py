@@ -128,3 +128,8 @@ class Space(Block):
         default="sequential", description="The order in which trials start."
     )
     seed: _Seed = Field(default=0, description="Seed of the shuffled order, and of a sample.")
+    submitted: Annotated[list[ParameterName], Field(min_length=1)] = Field(
+        default=[],
+        description="Names of parameters, instead of all else: points come one by one from Python "
+        "(fieldlab.session).",
+    )

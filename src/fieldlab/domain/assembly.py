@@ -28,6 +28,7 @@ from fieldlab.domain.spaces import (
     Listed,
     ParameterSpace,
     Positions,
+    Submitted,
 )
 
 #: draws that are tried to find one that isn't excluded before the exclusions are called wrong
@@ -55,6 +56,14 @@ def assemble(space: Mapping[str, Any], quasi: QuasiSource | None) -> Assembled:
         _check_drawn(spec, problems)
     if spec is None or problems:
         raise BadInput.of(problems)
+    if spec.submitted:
+        return Assembled(
+            source=Submitted(spec.submitted),
+            repeat=1,
+            shuffle_seed=None,
+            streams=False,
+            limit=None,
+        )
     if spec.sample is not None and _draws_axes(spec):
         return _drawn(spec, spec.sample, quasi)
     return _indexed(spec)

@@ -32,7 +32,8 @@ def is_name(text: str) -> bool:
 class ToolSpec:
     """Which tool runs a trial, and its options as plain data (JSON types only)."""
 
-    #: "function", "command", or the name of an installed tool
+    #: "function", "shipped" (a function without a name to import it by), "command", or the name of
+    #: an installed tool
     kind: str
     options: Mapping[str, Any]
 
@@ -71,6 +72,11 @@ class Definition:
     def identity(self) -> str:
         """Fingerprint of what decides a trial's results besides its parameters: the tool."""
         return digest([self.tool.kind, self.tool.options])
+
+    @property
+    def takes_points(self) -> bool:
+        """Whether its points are submitted one by one while it runs."""
+        return "submitted" in self.space
 
     def to_dict(self) -> dict[str, Any]:
         """Write the definition as plain data that :meth:`from_dict` reads back."""

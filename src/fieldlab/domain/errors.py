@@ -16,13 +16,15 @@ FieldlabError
 ├── RequestTimeout (TimeoutError)    nobody answered a request in time (transient)
 ├── RequestFailed                    who took a request gave it up
 ├── ExecutionError (RuntimeError)    processes can't be started or kept
+├── TrialFailed (RuntimeError)       a trial that somebody waited for failed for good
+├── Halted (RuntimeError)            a campaign stopped before a trial that somebody waits for ended
 └── MissingExtra (ImportError)       an optional part of fieldlab isn't installed
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -186,6 +188,49 @@ class ExecutionError(FieldlabError, RuntimeError):
     """Processes can't be started or kept."""
 
     code = "execution"
+
+
+class TrialFailed(FieldlabError, RuntimeError):
+    """A trial that somebody waited for failed, and no tries are left.
+
+    Attributes
+    ----------
+    point
+        Its parameters.
+    status
+        How its last attempt ended, in a line: ``ValueError: …``, ``timeout``.
+    attempts
+        How many there were.
+    traceback
+        What a person needs to find the fault: the function's traceback, tails of the output.
+    """
+
+    code = "trial-failed"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        remedy: str = "",
+        point: Mapping[str, object] | None = None,
+        status: str = "",
+        attempts: int = 0,
+        traceback: str = "",
+    ) -> None:
+        super().__init__(what, remedy=remedy)
+        self.point = dict(point or {})
+        self.status = status
+        self.attempts = attempts
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\n{self.traceback}".rstrip()
+
+
+class Halted(FieldlabError, RuntimeError):
+    """A campaign stopped before a trial that somebody waits for had ended."""
+
+    code = "halted"
 
 
 class MissingExtra(FieldlabError, ImportError):

@@ -176,6 +176,9 @@ def sequence_from(space: Mapping[str, Any], *, quasi: QuasiSource | None = None)
             of the space, included ones among them, without repetition.
         ``repeat``
             How often every point is run.
+        ``submitted``
+            Names of parameters, instead of all else: the points come one by one while it runs, and
+            are in the database alone; the sequence is empty.
         ``order``, ``seed``
             ``sequential`` or ``shuffled``; ``seed`` is also that of a sample that has none.
     quasi

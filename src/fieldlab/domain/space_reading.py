@@ -17,7 +17,7 @@ from fieldlab.domain.sampling import Drawn
 from fieldlab.domain.spaces import Factor
 
 _BLOCK_KEYS = ("matrix", "zip", "include", "exclude")
-_SPACE_KEYS = (*_BLOCK_KEYS, "blocks", "sample", "repeat", "order", "seed")
+_SPACE_KEYS = (*_BLOCK_KEYS, "blocks", "sample", "repeat", "order", "seed", "submitted")
 _SAMPLE_KEYS = ("count", "seed", "method")
 METHODS = ("random", "sobol", "latin-hypercube")
 ORDERS = ("sequential", "shuffled")
@@ -60,6 +60,8 @@ class SpaceSpec:
     repeat: int
     shuffled: bool
     seed: int
+    #: parameters of points that come one by one while it runs, instead of all of the above
+    submitted: tuple[str, ...] = ()
 
     @property
     def drawn(self) -> list[Drawn]:
@@ -88,12 +90,40 @@ def read_space(space: object, problems: list[Problem]) -> SpaceSpec | None:
         shuffled=one_of(space, "order", ORDERS, root, problems) == "shuffled",
         seed=seed,
     )
-    if "blocks" not in space:
+    if "submitted" in space:
+        spec.submitted = _read_submitted(space, problems)
+    elif "blocks" not in space:
         spec.blocks.append(_read_block(space, root, problems))
         _check_has_axes(space, spec.blocks[0], problems)
     else:
         _read_blocks(space, spec, problems)
     return spec
+
+
+def _read_submitted(space: Mapping[Any, Any], problems: list[Problem]) -> tuple[str, ...]:
+    """Read the names of parameters whose values nobody knows yet."""
+    key: Key = ("space", "submitted")
+    names = space["submitted"]
+    problems.extend(
+        Problem(
+            what=f"'{other}' can't stand beside 'submitted': the points come one by one",
+            remedy="Leave one of them out",
+            key=("space", other),
+        )
+        for other in _SPACE_KEYS
+        if other in space and other != "submitted"
+    )
+    if not isinstance(names, list | tuple) or not names:
+        problems.append(
+            Problem(
+                what="'submitted' needs a list of parameter names",
+                remedy="Write submitted: [x, y]",
+                key=key,
+            )
+        )
+        return ()
+    check_names([(name, (*key, number)) for number, name in enumerate(names)], problems)
+    return tuple(str(name) for name in names)
 
 
 def _check_has_axes(space: Mapping[Any, Any], block: Block, problems: list[Problem]) -> None:

@@ -190,6 +190,29 @@ class Listed(ParameterSpace):
         return isinstance(point, Mapping) and point_key(point) in self._keys
 
 
+class Submitted(ParameterSpace):
+    """A space of which only the parameters are known: its points are in the database alone."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._names
+
+    @property
+    def size(self) -> int:
+        return 0
+
+    def __getitem__(self, index: int, /) -> Point:
+        raise IndexError(index)
+
+    def __contains__(self, point: object, /) -> bool:
+        return False
+
+
 class Joined(ParameterSpace):
     """Spaces one after the other; the caller has made sure that they share no point."""
 

@@ -168,12 +168,14 @@ class Backlog:
         """Cut the next batch off what waits."""
         self._last_batch += 1
         if self._retries:
-            taken = [self._retries.popleft() for _ in range(min(size, len(self._retries)))]
+            size = min(size, math.ceil(len(self._retries) / slots))
+            taken = [self._retries.popleft() for _ in range(size)]
             self._under_way[self._last_batch] = {each.position: each.trial_id for each in taken}
             return Batch(
                 id=self._last_batch,
                 positions=[each.position for each in taken],
                 numbers=[each.number for each in taken],
+                points=[each.trial for each in taken if each.trial is not None],
             )
         if not self._waiting:
             return None
@@ -194,7 +196,12 @@ class Backlog:
         for each in reversed(unrun):
             position = batch.positions[each]
             self._retries.appendleft(
-                Retry(trial_id=origin[position], position=position, number=batch.number(each))
+                Retry(
+                    trial_id=origin[position],
+                    position=position,
+                    number=batch.number(each),
+                    trial=batch.points[each] if batch.points else None,
+                )
             )
 
     def trial_id(self, batch: int, position: int) -> int:

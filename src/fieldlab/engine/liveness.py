@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import psutil
 
 from fieldlab.domain.ids import uuid7
-from fieldlab.ports.store import Engine, EngineSign
+from fieldlab.domain.provenance import Provenance, without_credentials
+from fieldlab.ports.store import CampaignStore, Engine, EngineSign
 
 #: an engine says that it lives this often, s
 HEARTBEAT_S = 2.0
@@ -61,7 +63,7 @@ def this_place() -> Place:
     )
 
 
-def this_engine(slots: int) -> Engine:
+def this_engine(slots: int, *, user: str = "", provenance: Provenance | None = None) -> Engine:
     """Describe the engine that this process is about to be."""
     here = this_place()
     return Engine(
@@ -71,7 +73,23 @@ def this_engine(slots: int) -> Engine:
         process_started=here.process_started,
         slots=slots,
         machine=here.machine,
+        user=user,
+        command_line=tuple(_plain(without_credentials(word)) for word in sys.orig_argv),
+        directory=_folder(),
+        provenance=provenance,
     )
+
+
+def _folder() -> str:
+    try:
+        return _plain(str(Path.cwd()))
+    except FileNotFoundError:  # somebody deleted it
+        return ""
+
+
+def _plain(text: str) -> str:
+    """Replace bytes that aren't text in this machine's encoding: no database would take them."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def is_dead(sign: EngineSign) -> bool:
@@ -125,3 +143,10 @@ def start_of(pid: int) -> float:
 def dead_engines(signs: Iterable[EngineSign]) -> list[str]:
     """List the ids of those that can be taken over from."""
     return [sign.engine.id for sign in signs if is_dead(sign)]
+
+
+def take_over(store: CampaignStore, campaign_id: int) -> None:
+    """Free what dead engines of a campaign held."""
+    dead = dead_engines(store.live_engines(campaign_id))
+    if dead:
+        store.recover(campaign_id, dead)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
+from collections.abc import Callable
 
 from fieldlab.domain.errors import StoreUnavailable
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.domain.trials import CampaignState
 from fieldlab.engine.backlog import Backlog, Pace
-from fieldlab.engine.liveness import HEARTBEAT_S, dead_engines, this_engine
+from fieldlab.engine.feed import Feed
+from fieldlab.engine.liveness import HEARTBEAT_S, take_over, this_engine
 from fieldlab.engine.sheet import StatusSheet
-from fieldlab.engine.sieve import Sieve
 from fieldlab.engine.store_thread import StoreThread
+from fieldlab.engine.supply import Supply
 from fieldlab.ports.executor import Batch, Executor, Outcomes
-from fieldlab.ports.store import Campaign, CampaignStore, Lease, Recording, Sifted
+from fieldlab.ports.store import Campaign, CampaignStore, Recording
+from fieldlab.ports.store import Engine as EngineRow
 
 #: a trial that runs longer than this is recorded as running, s
 LONG_S = 1.0
@@ -37,6 +38,8 @@ class Engine:
         Told the campaign as it stands after each commit.
     on_trouble
         Told, in words, about a database that can't be used at the moment.
+    feed
+        Brings points while it runs.
     """
 
     def __init__(
@@ -48,6 +51,9 @@ class Engine:
         sheet: StatusSheet,
         listener: Listener,
         on_trouble: Callable[[str], None],
+        *,
+        me: EngineRow | None = None,
+        feed: Feed | None = None,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -56,11 +62,11 @@ class Engine:
         self._sheet = sheet
         self._listener = listener
         self._on_trouble = on_trouble
-        self._me = this_engine(executor.slots)
+        self._me = me or this_engine(executor.slots)
         self._backlog = Backlog(sequence)
-        self._sieve = Sieve(sequence, self._known if campaign.shares_trials else None)
         self._pace = Pace(campaign.definition.guard)
         self._stored = StoreThread(on_trouble)
+        self._supply = Supply(store, self._stored, self._me.id, campaign, sequence)
         self._turn = asyncio.Lock()
         self._ended: list[Outcomes] = []
         self._unrecorded = 0
@@ -70,6 +76,7 @@ class Engine:
         self._over: list[Batch] = []
         #: what is being committed, with the batches that are over then; kept until it is
         self._recording: tuple[Recording, list[Batch]] | None = None
+        self.feed = feed and feed.attached(store, self._stored, self._news.set)
         self._failure: BaseException | None = None
         self._draining = False
         self._stopping = False
@@ -152,13 +159,15 @@ class Engine:
         while not self._stopping:
             if self._failure is not None:
                 raise self._failure
+            self._news.clear()  # what comes from here on is for the next turn
             if not self._draining:
+                if self.feed is not None:
+                    await self.feed.take_in(self._campaign.id)
                 await self._fill()
-            if not self._batches and self._ended:
-                await self._record()  # nothing more will come to share the commit
+            if self._ended and (not self._batches or self.feed is not None):
+                await self._record()  # nothing more will come to share the commit; or who waits
             if not self._batches and not self._ended and await self._is_over():
                 return
-            self._news.clear()
             # not wait_for, which in Python 3.11 may swallow a cancellation
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_S):
@@ -203,65 +212,37 @@ class Engine:
     async def _acquire(self) -> bool:
         """Get work from the store; False when there is none at the moment."""
         slots = self._executor.slots
-        id_ = self._campaign.id
         while not (self._backlog or self._draining):
             positions = self._pace.lease(slots)
             retries = self._pace.retries(slots, len(self._batches))
             async with self._turn:
-                sifted = await self._stored.call(partial(self._look, positions))
-                work = await self._stored.call(
-                    partial(self._store.acquire, id_, self._me.id, positions, retries, sifted)
-                )
-                self._backlog.add_retries(work.retries)
-                await self._stored.call(partial(self._take_in, work.leases, sifted))
-                if sifted is not None:
-                    self._campaign = await self._stored.call(partial(self._store.campaign, id_))
-                    self._listener(self._campaign)
-            if sifted is None or work.state is not CampaignState.RUNNING:
+                after = await self._supply.fetch(self._campaign, self._backlog, positions, retries)
+            if after is None:
                 break
+            self._campaign = after
+            self._listener(after)
             if self._backlog.has_used_up:
                 await self._record()  # excluded ones make room for others
         return bool(self._backlog)
-
-    def _look(self, positions: int) -> Sifted | None:
-        """Look ahead for trials to run, where a position may be anything else."""
-        campaign = self._campaign
-        if not self._sieve.is_needed:
-            return None
-        if campaign.wanted is None:
-            return self._sieve.look(campaign.cursor, positions, None)
-        most = campaign.wanted + campaign.excluded - campaign.cursor
-        return self._sieve.look(campaign.cursor, positions, max(most, 0))
-
-    def _take_in(self, leases: Sequence[Lease], sifted: Sifted | None) -> None:
-        """Take leases into the backlog, without what is excluded or earlier campaigns have run."""
-        for lease in leases:
-            if sifted and (lease.start, lease.stop) == (sifted.start, sifted.stop):
-                self._backlog.add_sifted(lease, sifted)
-            else:
-                self._backlog.add_lease(lease, self._known if self._sieve.is_needed else None)
-
-    def _known(self, prints: Collection[str]) -> set[str]:
-        if not self._campaign.shares_trials:
-            return set()
-        return self._store.known(self._campaign.experiment_id, prints)
 
     async def _is_over(self) -> bool:
         """With nothing under way: whether this engine has nothing more to do."""
         async with self._turn:  # a commit under way is waited for
             if self._draining:
                 return True
-            if self._backlog.has_leases:
+            if self._backlog.has_leases or (self.feed is not None and not self.feed.is_over):
                 return False
-            if await self._stored.call(lambda: self._store.finish(self._campaign.id)):
+            id_ = self._campaign.id
+            if await self._stored.call(lambda: self._store.finish(id_, self._me.id)):
                 return True
-        state = (await self._stored.call(lambda: self._store.campaign(self._campaign.id))).state
+        state = (await self._stored.call(lambda: self._store.campaign(id_))).state
         return state is not CampaignState.RUNNING
 
     async def _record_always(self) -> None:
         while True:
             if self._ended or self._backlog.has_used_up:
                 await self._record()
+                self._news.set()
             await asyncio.sleep(self._pace.linger())
 
     async def _record(self) -> None:
@@ -279,8 +260,9 @@ class Engine:
                 self._backlog.forget(batch)
         if not recording:
             return
+        if self.feed is not None:
+            await self.feed.settle(self._campaign.id, recording.trial_ids.values())
         self._listener(self._campaign)
-        self._news.set()
         if self._campaign.state is not CampaignState.RUNNING:
             self._obey(self._campaign.state)
 
@@ -298,19 +280,15 @@ class Engine:
         while True:
             async with self._turn:
                 state = await self._stored.call(lambda: self._store.heartbeat(id_, self._me.id))
-                await self._stored.call(self._take_over)
+                await self._stored.call(lambda: take_over(self._store, id_))
                 await self._begin_long()
                 await self._stored.call(self._sheet.follow)
             if state is not CampaignState.RUNNING:
                 self._obey(state)
+            if self.feed is not None:  # others may run what somebody waits for here
+                await self.feed.settle(id_)
             self._listener(self._campaign)
             await asyncio.sleep(HEARTBEAT_S / 2)
-
-    def _take_over(self) -> None:
-        """Free what dead engines of the campaign held."""
-        dead = dead_engines(self._store.live_engines(self._campaign.id))
-        if dead:
-            self._store.recover(self._campaign.id, dead)
 
     async def _begin_long(self) -> None:
         """Record the trials as running that have run for a while."""

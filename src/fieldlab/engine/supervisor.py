@@ -21,6 +21,8 @@ from fieldlab.ports.bus import ActorRegistry, ActorSign, Calls
 
 #: longest wait before an actor that failed is started again, s
 LONGEST_RESTART_S = 30.0
+#: how often it is looked whether anything is left to do, s
+IDLE_S = 0.1
 #: a handler that keeps the whole process from doing anything else for so long is reported, s
 STUCK_S = 30.0
 
@@ -32,6 +34,8 @@ class Manner:
     #: end the process when a handler keeps it from doing anything else: somebody starts it again
     exits_when_stuck: bool = False
     stuck_s: float = STUCK_S
+    #: end when no message of the actors' groups waits or is in work
+    until_idle: bool = False
     #: how often this process' actors have been started again by somebody else
     restarts: int = 0
 
@@ -66,13 +70,15 @@ class Supervisor:
     async def run(self) -> None:
         """Run until :meth:`drain` or :meth:`stop`; afterwards every message is settled or free."""
         self._tasks = [asyncio.create_task(self._tend(each)) for each in self._members]
-        beat = asyncio.create_task(self._beat())
+        duties = [asyncio.create_task(self._beat())]
+        if self._manner.until_idle:
+            duties.append(asyncio.create_task(self._drain_when_idle()))
         try:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:
-            for task in (*self._tasks, beat):
+            for task in (*self._tasks, *duties):
                 task.cancel()
-            await asyncio.gather(*self._tasks, beat, return_exceptions=True)
+            await asyncio.gather(*self._tasks, *duties, return_exceptions=True)
             faulthandler.cancel_dump_traceback_later()
             with contextlib.suppress(FieldlabError):  # they are silent from now on anyway
                 await self._sign()
@@ -122,7 +128,7 @@ class Supervisor:
         actor = member.actor
         subscription = await self._bus.subscribe(
             actor.topics,
-            group="" if actor.broadcast else actor.group or member.name,
+            group=member.group,
             policy=actor.policy,
         )
         member.run = ActorRun(actor, member.name, self._bus, subscription, member.tally, self._tell)
@@ -144,6 +150,15 @@ class Supervisor:
                 await self._sign()
             await asyncio.sleep(HEARTBEAT_S)
 
+    async def _drain_when_idle(self) -> None:
+        groups = [group for each in self._members if (group := each.group)]
+        while not self._draining.is_set():
+            await asyncio.sleep(IDLE_S)
+            with contextlib.suppress(FieldlabError):
+                subscribed = all(each.run is not None for each in self._members)
+                if subscribed and not await self._bus.unsettled(groups):
+                    self.drain()
+
     async def _sign(self) -> None:
         signs = [each.sign() for each in self._members]
         await self._calls.call(lambda: self._registry.sign(signs))
@@ -155,6 +170,8 @@ class _Member:
     def __init__(self, actor: Actor, restarts: int) -> None:
         self.actor = actor
         self.name = actor_name(actor)
+        #: empty: one of its own in each process
+        self.group = "" if actor.broadcast else actor.group or self.name
         self.id = uuid7()
         self.restarts = restarts
         self.tally = Tally()
@@ -167,7 +184,7 @@ class _Member:
         return ActorSign(
             id=self.id,
             name=self.name,
-            group="" if self.actor.broadcast else self.actor.group or self.name,
+            group=self.group,
             topics=tuple(self.actor.topics),
             host=self._place.host,
             pid=self._place.pid,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from pathlib import Path
 
 from fieldlab.domain.errors import BadInput, nearest
 from fieldlab.domain.messages import check_group, check_pattern
-from fieldlab.execution.functions import load_module
+from fieldlab.execution.modules import load_module, make_importable
 from fieldlab.ports.actor import Actor, actor_name
 
 _KEY = ("actor",)
@@ -30,8 +29,7 @@ def load_actors(target: str, folder: str) -> list[Actor]:
         There is no such module or class, or an actor of it can't be made or listens to nothing.
     """
     module_name, _, wanted = target.partition(":")
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    make_importable(folder)
     module = load_module(module_name, folder, target, _KEY)
     found = {
         name: member

@@ -31,6 +31,10 @@ def batch_message(batch: Batch, ordinals: Sequence[int]) -> Message:
         "batch": batch.id,
         "positions": [batch.positions[each] for each in ordinals],
         "numbers": [batch.number(each) for each in ordinals],
+        "points": [
+            (batch.points[each].parameters, batch.points[each].repeat)
+            for each in (ordinals if batch.points else ())
+        ],
     }
 
 

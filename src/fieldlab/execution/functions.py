@@ -1,20 +1,27 @@
-"""The function tool: a Python callable that takes the parameters as keywords."""
+"""The function tool: a Python callable that takes the parameters as keywords.
+
+It is named, or *shipped*: a function of a notebook's cell or of a script lies as a pickle in the
+lab's own folder, see decision 15.
+"""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import functools
 import inspect
-import sys
-from collections.abc import Callable, Sequence
+import linecache
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from fieldlab.domain.errors import BadInput, nearest
 from fieldlab.domain.marks import MARK
+from fieldlab.execution.modules import load_module, make_importable
 
 _KEY = ("tool", "function")
+#: the kinds of tool that are called in the worker's own process
+FUNCTION_KINDS = frozenset({"function", "shipped"})
 
 
 def load_function(call: str, folder: str) -> Callable[..., object]:
@@ -34,10 +41,8 @@ def load_function(call: str, folder: str) -> Callable[..., object]:
         There is no such module, file or callable, or importing it fails.
     """
     module_name, _, attribute = call.partition(":")
-    for place in (str(Path.cwd()), folder):
-        if place not in sys.path:
-            sys.path.insert(0, place)
-    module = load_module(module_name, folder, call)
+    make_importable(folder)
+    module = load_module(module_name, folder, call, _KEY)
     if not attribute:
         return _decorated(module, call)
     target: Any = module
@@ -56,41 +61,75 @@ def load_function(call: str, folder: str) -> Callable[..., object]:
     return function
 
 
-def load_module(name: str, folder: str, call: str, key: tuple[str | int, ...] = _KEY) -> ModuleType:
-    """Import a module by its name, or a file by its path from a folder.
+def shipped_file(source: str, functions: Path) -> Path:
+    """Name the file of a shipped function: by the digest of its source, in the lab's own folder.
 
     Raises
     ------
     BadInput
-        There is none, or importing it fails; the message names ``call``, the place ``key``.
+        That is no digest.
     """
+    if not re.fullmatch(r"[0-9a-f]{20}", source):
+        raise BadInput(f"'{source}' names no shipped function", key=_KEY)
+    return functions / f"{source}.pickle"
+
+
+def load_shipped(options: Mapping[str, str], functions: str, folder: str) -> Callable[..., object]:
+    """Load a function that a script or a notebook has left in the lab's folder.
+
+    Parameters
+    ----------
+    options
+        ``function``, its name, and ``source``, the digest of its source.
+    functions
+        The lab's folder of shipped functions: a pickle is loaded from nowhere else.
+    folder
+        Where modules that it uses are looked up first.
+
+    Raises
+    ------
+    BadInput
+        It isn't there, or can't be loaded.
+    """
+    import cloudpickle
+
+    name, path = options["function"], shipped_file(options["source"], Path(functions))
+    make_importable(folder)
+    again = "Run the script or the notebook that it comes from again"
     try:
-        if not name.endswith(".py"):
-            return importlib.import_module(name)
-        path = Path(folder, name)
-        if not path.is_file():
-            near = nearest(path.name, [each.name for each in path.parent.glob("*.py")])
-            raise BadInput(f"There is no file {path}", remedy=near, key=key)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None:
-            raise BadInput(f"{path} can't be imported", key=key)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module  # so that what it defines can be pickled
-        spec.loader.exec_module(module)
-        return module
-    except BadInput:
-        raise
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
+        function, file, lines = cloudpickle.loads(path.read_bytes())
+    except FileNotFoundError:
+        what = f"The function '{name}' isn't in the lab's folder: there is no {path}"
+        raise BadInput(what, remedy=again, key=_KEY) from None
+    except Exception as error:
+        what = f"The function '{name}' can't be loaded from {path}: {type(error).__name__}: {error}"
         missing = isinstance(error, ModuleNotFoundError)
-        raise BadInput(
-            f"Importing '{call}' failed: {type(error).__name__}: {error}",
-            remedy="Install what is missing, or name the file: `file.py:callable`"
-            if missing
-            else "Mend the module; `python -c 'import …'` shows the whole traceback",
-            key=key,
-        ) from error
+        remedy = "Modules that it imports must lie beside the script, or be installed"
+        raise BadInput(what, remedy=remedy if missing else again, key=_KEY) from error
+    if lines:  # of a notebook's cell
+        linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
+    innermost = innermost_of(function)
+    if isinstance(innermost, FunctionType):
+        innermost.__code__ = _placed(innermost.__code__, file)
+    loaded: Callable[..., object] = function
+    return loaded
+
+
+def innermost_of(function: Any) -> Any:
+    """Take partial applications and bindings off a function."""
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif inspect.ismethod(function):
+            function = function.__func__
+        else:
+            return function
+
+
+def _placed(code: CodeType, file: str) -> CodeType:
+    """Say in which file code stands, for tracebacks: a pickle doesn't tell."""
+    inner = (_placed(each, file) if isinstance(each, CodeType) else each for each in code.co_consts)
+    return code.replace(co_filename=file, co_consts=tuple(inner))
 
 
 def _decorated(module: ModuleType, call: str) -> Callable[..., object]:

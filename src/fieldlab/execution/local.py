@@ -21,6 +21,7 @@ from fieldlab.execution.batches import batch_message, read_end, read_outcomes
 from fieldlab.execution.cell import IDLE
 from fieldlab.execution.channel import Message
 from fieldlab.execution.crew import BROKEN, Crew, KeeperGone, WorkerHandle, refuse
+from fieldlab.execution.functions import FUNCTION_KINDS
 from fieldlab.execution.processes import GRACE_S
 from fieldlab.execution.sequences import quasi_sequence
 from fieldlab.execution.suspicion import Suspicion
@@ -94,7 +95,7 @@ class LocalExecutor:
 
     async def start(self, setup: Setup) -> None:
         self._sequence = sequence_from(setup.space, quasi=quasi_sequence)
-        own_limit = setup.tool["kind"] != "function"
+        own_limit = setup.tool["kind"] not in FUNCTION_KINDS
         self._timeout_s = setup.timeout_s and setup.timeout_s + (MARGIN_S if own_limit else 0)
         folder = Path(setup.attempts)
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
@@ -103,6 +104,7 @@ class LocalExecutor:
             "space": setup.space,
             "folder": setup.folder,
             "attempts": setup.attempts,
+            "functions": setup.functions,
             "timeout_s": setup.timeout_s,
             "patience": setup.patience,
         }
@@ -258,7 +260,7 @@ class LocalExecutor:
         assert slot.batch is not None
         worker, ordinal = slot.worker, slot.ordinals[place]
         position = slot.batch.positions[ordinal]
-        trial = self._sequence[position]
+        trial = slot.batch.trial(ordinal, self._sequence)
         assert trial is not None
         now = time.time()
         started = worker.cell.trial()[1]

@@ -50,18 +50,7 @@ def run_command(
         The program can't be started.
     """
     started = time.monotonic()
-    environment = {**os.environ, **command.environment} if command.environment else None
-    with stdout.open("wb") as out, stderr.open("wb") as err:
-        process = subprocess.Popen(
-            command.argv,
-            executable=_program(command.argv[0], (environment or os.environ).get("PATH")),
-            cwd=command.directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-        )
+    process = _start(command, stdout, stderr)
     on_start(process.pid)
     timed_out = False
     try:
@@ -80,6 +69,22 @@ def run_command(
     return ExitStatus(
         code=process.returncode, duration_s=time.monotonic() - started, timed_out=timed_out
     )
+
+
+def _start(command: Command, stdout: Path, stderr: Path) -> subprocess.Popen[bytes]:
+    """Start a command in a process group of its own."""
+    environment = {**os.environ, **command.environment} if command.environment else None
+    with stdout.open("wb") as out, stderr.open("wb") as err:
+        return subprocess.Popen(
+            command.argv,
+            executable=_program(command.argv[0], (environment or os.environ).get("PATH")),
+            cwd=command.directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
 
 
 @lru_cache

@@ -20,7 +20,12 @@ from fieldlab.domain.ids import Point
 from fieldlab.domain.trials import FailureClass
 from fieldlab.execution.cell import Cell
 from fieldlab.execution.commands import CommandTool
-from fieldlab.execution.functions import check_signature, load_function
+from fieldlab.execution.functions import (
+    FUNCTION_KINDS,
+    check_signature,
+    load_function,
+    load_shipped,
+)
 from fieldlab.execution.processes import run_command
 from fieldlab.execution.rows import rows_of
 from fieldlab.ports.tool import STDOUT, Outcome, Place, Plan, Tool
@@ -248,8 +253,11 @@ def make_runner(setup: Mapping[str, Any], names: tuple[str, ...], cell: Cell) ->
         The callable or the program is missing, or doesn't fit the space.
     """
     kind, options = setup["tool"]["kind"], setup["tool"]["options"]
-    if kind == "function":
-        function = load_function(options["call"], setup["folder"])
+    if kind in FUNCTION_KINDS:
+        if kind == "shipped":
+            function = load_shipped(options, setup["functions"], setup["folder"])
+        else:
+            function = load_function(options["call"], setup["folder"])
         return FunctionRunner(function, check_signature(function, names), str(Path.cwd()))
     tool = _tool(kind)(options, setup["timeout_s"])
     if isinstance(tool, CommandTool):

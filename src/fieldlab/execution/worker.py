@@ -62,17 +62,23 @@ class Worker:
     def serve(self) -> None:
         """Run batches until the engine is gone."""
         while (message := self._engine.receive()) is not None:
-            numbers = message.get("numbers", ())
-            self._run_batch(message["batch"], _positions(message), numbers)
+            points = [TrialPoint(*each) for each in message.get("points", ())]
+            self._run_batch(message["batch"], _positions(message), message.get("numbers"), points)
 
-    def _run_batch(self, batch: int, positions: Sequence[int], numbers: Sequence[int]) -> None:
+    def _run_batch(
+        self,
+        batch: int,
+        positions: Sequence[int],
+        numbers: Sequence[int] | None,
+        points: Sequence[TrialPoint],
+    ) -> None:
         shaper = Shaper()
         self._outbox.open(batch, shaper.shapes)
         failures = 0
         done = len(positions)
         for ordinal, position in enumerate(positions):
             try:
-                trial = self._sequence[position]
+                trial = points[ordinal] if points else self._sequence[position]
             except BadInput as error:  # an exclusion that can't decide
                 self._cell.leave()
                 self._outbox.close(_problems(error))

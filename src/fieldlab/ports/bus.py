@@ -120,15 +120,20 @@ class MessageStore(Protocol):
         """Say that a consumer lives: its claims and its group last so much longer."""
         ...
 
-    def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
+    def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool | Exception]:
         """Say what becomes of claims, all in one transaction.
 
         Returns
         -------
-        sequence of bool
-            False where the claim was lost, because its lease had ended: then nothing of that
-            settlement has happened, neither its effects nor its posts.
+        sequence of bool or Exception
+            False where the claim was lost, because its lease had ended; what an effect raised,
+            where one did. Of such a settlement nothing has happened, neither its effects nor its
+            posts; the others' have.
         """
+        ...
+
+    def unsettled(self, groups: Sequence[str]) -> int:
+        """Count the messages of groups that wait or are in work, at one moment."""
         ...
 
     def listen(self) -> News:

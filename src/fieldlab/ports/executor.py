@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from fieldlab.domain.parameters import TrialPoint, TrialSequence
 
 
 class Shape(NamedTuple):
@@ -66,6 +69,12 @@ class Batch:
     id: int
     positions: Sequence[int]
     numbers: Sequence[int] = ()
+    #: the trials themselves, where the sequence doesn't have them: points that were submitted
+    points: Sequence[TrialPoint] = ()
+
+    def trial(self, ordinal: int, sequence: TrialSequence) -> TrialPoint | None:
+        """Give the trial at that place of the batch."""
+        return self.points[ordinal] if self.points else sequence[self.positions[ordinal]]
 
     def number(self, ordinal: int) -> int:
         """Give the attempt's number for the trial at that place of the batch."""
@@ -95,6 +104,8 @@ class Setup:
     folder: str
     #: the campaign's folder of attempts
     attempts: str
+    #: the lab's folder of shipped functions
+    functions: str = ""
     #: s; 0 has no limit
     timeout_s: float = 0.0
     #: failures in a row after which a slot hands its batch back; 0 never does

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fieldlab.domain.definition import Definition
-from fieldlab.domain.trials import CampaignState
+from fieldlab.domain.provenance import Provenance
+from fieldlab.domain.trials import CampaignState, TrialState
 from fieldlab.ports.executor import Outcomes, Running
+
+if TYPE_CHECKING:
+    from fieldlab.domain.parameters import TrialPoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,8 @@ class Retry:
     position: int
     #: of the attempt to make
     number: int
+    #: what it is, where the sequence doesn't say: a point that was submitted
+    trial: TrialPoint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +127,12 @@ class Engine:
     #: when the process began, in s on a clock of its machine: tells a later one of the same pid
     process_started: float
     slots: int
+    #: who started it, with which words, in which folder; empty where nobody knows
+    user: str = ""
+    command_line: Sequence[str] = ()
+    directory: str = ""
+    #: code and environment that it runs trials with
+    provenance: Provenance | None = None
     #: which kernel it runs on, and which process numbers it sees; empty: only the host is known
     machine: str = ""
 
@@ -148,6 +160,29 @@ class EndedAttempt(NamedTuple):
     status: str
     #: counted from 1
     number: int
+
+
+class Submitted(NamedTuple):
+    """What has become of a point that was submitted."""
+
+    trial_id: int
+    state: TrialState
+    #: name of another campaign whose trial it is; "" if it is the campaign's own
+    owner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a trial has ended."""
+
+    trial_id: int
+    state: TrialState
+    attempts: int
+    #: of its last attempt
+    status: str
+    error: str
+    #: its results, without the parameters
+    rows: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -180,7 +215,10 @@ class CampaignStore(Protocol):
         ...
 
     def enlist(self, campaign_id: int, engine: Engine) -> None:
-        """Write an engine into the table of engines, alive from now on."""
+        """Write an engine into the table of engines, alive from now on, with its provenance.
+
+        What isn't known yet of the experiment's code, commit and environment is taken from it.
+        """
         ...
 
     def heartbeat(self, campaign_id: int, engine_id: str) -> CampaignState:
@@ -251,8 +289,34 @@ class CampaignStore(Protocol):
         """
         ...
 
-    def finish(self, campaign_id: int) -> bool:
-        """Finish the campaign if nothing is left to do and nobody is working on it."""
+    def finish(self, campaign_id: int, engine_id: str = "") -> bool:
+        """Finish the campaign if nothing is left to do and nobody is working on it.
+
+        One whose points are submitted stays as it is while other engines than ``engine_id`` work on
+        it: they may be given more.
+
+        Returns
+        -------
+        bool
+            Nothing is left to do.
+        """
+        ...
+
+    def submit(self, campaign_id: int, points: Sequence[TrialPoint]) -> Sequence[Submitted]:
+        """Queue points as trials of a campaign that takes them; say what has become of each.
+
+        One that has been run before is left as it is, whichever campaign ran it; of this campaign,
+        those that failed or were cancelled are queued again.
+
+        Raises
+        ------
+        IllegalTransition
+            The campaign doesn't run.
+        """
+        ...
+
+    def endings(self, campaign_id: int, trial_ids: Collection[int]) -> Sequence[Ending]:
+        """Say how trials of the campaign's experiment ended; those that haven't are left out."""
         ...
 
     def change_state(

@@ -20,6 +20,8 @@ from fieldlab.store.posting import wake
 from fieldlab.store.tables import in_state
 from fieldlab.store.transitions import DELIVERIES, Cause, advance
 
+#: something may still be done about these
+_UNSETTLED = (DeliveryState.WAITING, DeliveryState.CLAIMED, DeliveryState.DEAD)
 #: messages that are looked through at a time for those whose topic matches
 PAGE = 500
 
@@ -34,6 +36,11 @@ class GroupView:
     counts: dict[str, int]
     #: when the message that waits longest came due
     oldest_waiting: datetime | None
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether anything is left to do, by a consumer or by hand."""
+        return any(self.counts[state] for state in _UNSETTLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +285,7 @@ def prune(connection: sa.Connection, older_than_s: float) -> int:
     before = clock(connection) - older_than_s
     unsettled = sa.exists().where(
         deliveries.c.message_id == messages.c.id,
-        deliveries.c.state.in_((DeliveryState.WAITING, DeliveryState.CLAIMED, DeliveryState.DEAD)),
+        deliveries.c.state.in_(_UNSETTLED),
     )
     old = sa.select(messages.c.id).where(
         messages.c.created_at < before, messages.c.groups > 0, ~unsettled

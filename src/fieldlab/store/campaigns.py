@@ -102,6 +102,43 @@ def change_state(
     return read_campaign(connection, campaign_id)
 
 
+def finish(connection: sa.Connection, campaign_id: int, engine_id: str) -> bool:
+    """Finish a campaign if nothing is left; see :class:`fieldlab.ports.store.CampaignStore`."""
+    campaign = lock_campaign(connection, campaign_id)
+    if campaign.state is CampaignState.FINISHED:
+        return True
+    if campaign.state is not CampaignState.RUNNING or _has_left(connection, campaign):
+        return False
+    engines = tables.engines
+    others = sa.exists().where(
+        engines.c.campaign_id == campaign_id,
+        engines.c.ended_at.is_(None),
+        engines.c.id != engine_id,
+    )
+    if campaign.definition.takes_points and connection.scalar(sa.select(others)):
+        return True
+    now = time.time()
+    cause = Cause(actor="engine", at=now)
+    state, target = CampaignState.RUNNING, CampaignState.FINISHED
+    advance(connection, CAMPAIGNS, campaign_id, state, target, cause, ended_at=now)
+    return True
+
+
+def _has_left(connection: sa.Connection, campaign: Campaign) -> bool:
+    """Whether a campaign has trials that nobody has run."""
+    trials, leases = tables.trials, tables.leases
+    wanted = None if campaign.wanted is None else campaign.wanted + campaign.excluded
+    ends = [end for end in (campaign.positions, wanted) if end is not None]
+    if not campaign.definition.takes_points and (not ends or campaign.cursor < min(ends)):
+        return True
+    held = sa.exists().where(leases.c.campaign_id == campaign.id)
+    open_ = sa.exists().where(
+        trials.c.campaign_id == campaign.id,
+        tables.in_state(trials, TrialState.QUEUED, TrialState.RUNNING),
+    )
+    return bool(connection.scalar(sa.select(held | open_)))
+
+
 def requeue(
     connection: sa.Connection, campaign_id: int, states: Collection[TrialState], *, by: str
 ) -> int:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from fieldlab.domain.trials import TrialState
 from fieldlab.ports.store import Campaign
-from fieldlab.store import tables
+from fieldlab.store import provenances, tables
 from fieldlab.store.campaigns import read_campaigns
 from fieldlab.store.results import FIXED, stream
 from fieldlab.store.sql_store import results_of
@@ -73,7 +73,7 @@ def result_rows(
     everywhere
         Those of every campaign of the experiment, not only what this one has recorded.
     own_columns
-        With the columns that fieldlab adds behind them.
+        With the columns that fieldlab adds behind them, and the commit of the code.
     """
     table = results_of(connection, campaign)
     query = table.select(connection)
@@ -81,9 +81,40 @@ def result_rows(
     if not everywhere:
         query = query.where(chosen["campaign_id"] == campaign.id)
     values = [each for each in chosen if each.name not in FIXED]
-    if values and not own_columns:
+    if own_columns:
+        query = _with_commit(query, {each.name.lower() for each in values})
+    elif values:
         query = query.with_only_columns(*values)
     return _extract(connection, [query])
+
+
+def attempt_results(
+    connection: sa.Connection, campaign: Campaign, trial_id: int, number: int
+) -> list[dict[str, Any]]:
+    """Read what one attempt gave: a dictionary per row, without its parameters."""
+    table = results_of(connection, campaign)
+    results = [each.name for each in table.load(connection) if each.kind == "result"]
+    query = table.select(connection)
+    chosen = query.selected_columns
+    rows = connection.execute(
+        query.where(chosen["trial_id"] == trial_id, chosen["attempt"] == number)
+    ).mappings()
+    return [{name: row[name] for name in results} for row in rows]
+
+
+def _with_commit(query: sa.Select[Any], taken: Collection[str]) -> sa.Select[Any]:
+    """Add the commit and whether it is all, unless the experiment has columns of these names."""
+    attempts = tables.attempts
+    results = query.get_final_froms()[0]
+    return query.select_from(
+        provenances.with_origin(
+            results.outerjoin(
+                attempts,
+                (attempts.c.trial_id == results.c.trial_id)
+                & (attempts.c.number == results.c.attempt),
+            )
+        )
+    ).add_columns(*(each for each in provenances.CODE if each.name not in taken))
 
 
 def attempt_rows(connection: sa.Connection, campaign: Campaign, *, everywhere: bool) -> Extract:
@@ -99,8 +130,9 @@ def attempt_rows(connection: sa.Connection, campaign: Campaign, *, everywhere: b
                 trials.c.repeat,
                 trials.c.parameters,
                 *(column for column in attempts.c if column.name not in _NOT_SHOWN),
+                *provenances.WHENCE,
             )
-            .join_from(attempts, trials)
+            .select_from(provenances.with_origin(attempts.join(trials)))
             .where(attempts.c.campaign_id == each.id)
             .order_by(attempts.c.sequence)
             for each in _campaigns(connection, campaign, everywhere)
@@ -146,6 +178,39 @@ def _extract(connection: sa.Connection, queries: Sequence[sa.Select[Any]]) -> Ex
 
 def _type_of(type_: sa.types.TypeEngine[Any]) -> str:
     return next(name for kind, name in _TYPES.items() if isinstance(type_, kind))
+
+
+def failure_rows(connection: sa.Connection, campaigns: Sequence[Campaign]) -> Extract:
+    """Give the failed trials of campaigns, each with how and where its last attempt ended.
+
+    ``parameters`` is canonical JSON, ``error`` a traceback or the end of what a command wrote.
+    """
+    attempts, trials, engines = tables.attempts, tables.trials, tables.engines
+    query = (
+        sa.select(
+            trials.c.campaign_id,
+            trials.c.fingerprint,
+            trials.c.repeat,
+            trials.c.parameters,
+            trials.c.attempts,
+            *(attempts.c[name] for name in ("status", "failure", "exit_code", "error")),
+            engines.c.host,
+            attempts.c.started_at,
+            attempts.c.ended_at,
+        )
+        .join_from(
+            trials,
+            attempts,
+            (attempts.c.trial_id == trials.c.id) & (attempts.c.number == trials.c.attempts),
+        )
+        .outerjoin(engines, engines.c.id == attempts.c.engine_id)
+        .where(
+            trials.c.campaign_id.in_([each.id for each in campaigns]),
+            tables.in_state(trials, TrialState.FAILED),
+        )
+        .order_by(trials.c.campaign_id, trials.c.position)
+    )
+    return _extract(connection, [query])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,12 +310,3 @@ def _failure(connection: sa.Connection, campaign: Campaign, sequence: int) -> Fa
         parameters=row.parameters,
         error=row.error or "",
     )
-
-
-def engine_places(connection: sa.Connection, engine_ids: Collection[str]) -> dict[str, str]:
-    """Say where engines ran: id → host and process."""
-    engines = tables.engines
-    rows = connection.execute(
-        sa.select(engines.c.id, engines.c.host, engines.c.pid).where(engines.c.id.in_(engine_ids))
-    )
-    return {row.id: f"{row.host}, process {row.pid}" for row in rows}

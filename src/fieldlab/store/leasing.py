@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
 import sqlalchemy as sa
 
 from fieldlab.domain.errors import Conflict
+from fieldlab.domain.parameters import TrialPoint
 from fieldlab.domain.trials import AttemptState, CampaignState, TrialState
 from fieldlab.ports.store import Campaign, Lease, Retry, Sifted, Work
 from fieldlab.store import tables
@@ -27,7 +30,9 @@ def acquire(
     require_alive(connection, engine_id)
     if campaign.state is not CampaignState.RUNNING:
         return Work(state=campaign.state)
-    due = _take_due(connection, campaign_id, engine_id, retries)
+    due = _take_due(connection, campaign, engine_id, retries)
+    if campaign.definition.takes_points:
+        return Work(state=campaign.state, retries=due)
     leases = _take_free(connection, campaign_id, engine_id, positions)
     left = positions - sum(lease.stop - lease.start for lease in leases)
     if left > 0 and sifted is not None:
@@ -71,14 +76,15 @@ def was_granted(connection: sa.Connection, engine_id: str, work: Work) -> bool:
 
 
 def _take_due(
-    connection: sa.Connection, campaign_id: int, engine_id: str, limit: int
+    connection: sa.Connection, campaign: Campaign, engine_id: str, limit: int
 ) -> list[Retry]:
     trials = tables.trials
     now = time.time()
+    points = (trials.c.parameters, trials.c.repeat) if campaign.definition.takes_points else ()
     rows = connection.execute(
-        sa.select(trials.c.id, trials.c.position, trials.c.attempts)
+        sa.select(trials.c.id, trials.c.position, trials.c.attempts, *points)
         .where(
-            trials.c.campaign_id == campaign_id,
+            trials.c.campaign_id == campaign.id,
             tables.in_state(trials, TrialState.QUEUED),
             sa.or_(trials.c.due_at.is_(None), trials.c.due_at <= now),
         )
@@ -102,12 +108,22 @@ def _take_due(
         AttemptState.RUNNING,
         cause,
         ("trial_id", "number", "campaign_id", "started_at", "engine_id"),
-        [(trial, number, campaign_id, now, engine_id) for trial, number, _ in won],
+        [(trial, number, campaign.id, now, engine_id) for trial, number, _ in won],
     )
-    places = {row.id: row.position for row in rows}
+    places = {row.id: row for row in rows}
     return [
-        Retry(trial_id=trial, position=places[trial], number=number) for trial, number, _ in won
+        Retry(
+            trial_id=trial,
+            position=places[trial].position,
+            number=number,
+            trial=_point(places[trial]) if points else None,
+        )
+        for trial, number, _ in won
     ]
+
+
+def _point(row: sa.Row[Any]) -> TrialPoint:
+    return TrialPoint(json.loads(row.parameters), row.repeat)
 
 
 def _take_free(

@@ -115,7 +115,11 @@ class PostgresNews:
         url = self._database.url.set(drivername="postgresql")
         conninfo = url.render_as_string(hide_password=False)
         connection = psycopg.connect(conninfo, autocommit=True, connect_timeout=10)
-        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+        try:
+            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _forget(self) -> None:

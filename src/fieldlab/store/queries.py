@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from fieldlab.domain.errors import UnknownName
 from fieldlab.domain.trials import AttemptState, TrialState
 from fieldlab.ports.store import Campaign
-from fieldlab.store import tables
+from fieldlab.store import provenances, tables
 
 #: hexadecimal digits of a fingerprint that are enough to look a trial up
 SHORTEST_FINGERPRINT = 4
@@ -45,6 +45,11 @@ class AttemptView:
     exit_code: int | None
     error: str | None
     engine_id: str | None
+    #: where it ran, who started that, and the code: None where nobody knows
+    host: str | None
+    user: str | None
+    commit: str | None
+    dirty: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +98,8 @@ _ATTEMPTS = sa.select(
             "engine_id",
         )
     ),
-).join_from(tables.attempts, tables.trials)
+    *provenances.WHENCE,
+).select_from(provenances.with_origin(tables.attempts.join(tables.trials)))
 
 
 def activity(connection: sa.Connection, campaign: Campaign) -> Activity:
@@ -170,6 +176,17 @@ def failed_trials(connection: sa.Connection, campaign: Campaign) -> list[tuple[s
         )
     )
     return [(row.parameters, row.repeat) for row in rows]
+
+
+def point_counts(connection: sa.Connection, campaign: Campaign) -> list[tuple[str, str, int]]:
+    """Count the trials of a campaign's experiment: the point as canonical JSON, state, how many."""
+    trials = tables.trials
+    query = (
+        sa.select(trials.c.parameters, trials.c.state, sa.func.count())
+        .where(trials.c.experiment_id == campaign.experiment_id)
+        .group_by(trials.c.parameters, trials.c.state)
+    )
+    return [(parameters, state, number) for parameters, state, number in connection.execute(query)]
 
 
 def running_attempts(

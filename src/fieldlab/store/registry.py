@@ -31,6 +31,9 @@ class ExperimentNode:
     #: with ``.v2`` and so on behind it from the second version on
     name: str
     description: str
+    #: names; empty where there is none
+    experimenter: str
+    funding: str
     campaigns: tuple[Campaign, ...]
 
 
@@ -40,6 +43,8 @@ class ProjectNode:
 
     name: str
     title: str
+    #: its name; empty where there is none
+    funding: str
     projects: tuple[ProjectNode, ...]
     experiments: tuple[ExperimentNode, ...]
 
@@ -156,6 +161,7 @@ def users_of(connection: sa.Connection, kind_name: str, name: str) -> dict[str, 
 def tree(connection: sa.Connection) -> tuple[ProjectNode, ...]:
     """Read the tree of projects, their experiments and the experiments' campaigns."""
     projects, experiments = tables.projects, tables.experiments
+    payers, people = (_names(connection, each) for each in (tables.funding, tables.experimenters))
     runs: dict[int, list[Campaign]] = {}
     for campaign in read_campaigns(connection):
         runs.setdefault(campaign.experiment_id, []).append(campaign)
@@ -166,6 +172,8 @@ def tree(connection: sa.Connection) -> tuple[ProjectNode, ...]:
         node = ExperimentNode(
             name=_versioned(row.name, row.version),
             description=row.description or "",
+            experimenter=people.get(row.experimenter_id, ""),
+            funding=payers.get(row.funding_id, ""),
             campaigns=tuple(runs.get(row.id, ())),
         )
         leaves.setdefault(row.project_id, []).append(node)
@@ -177,14 +185,20 @@ def tree(connection: sa.Connection) -> tuple[ProjectNode, ...]:
         return ProjectNode(
             name=row.name,
             title=row.title or "",
+            funding=payers.get(row.funding_id, ""),
             projects=tuple(node_of(each) for each in children.get(row.id, ())),
             experiments=tuple(leaves.get(row.id, ())),
         )
 
     roots = [node_of(row) for row in children.get(None, ())]
     if None in leaves:
-        roots.append(ProjectNode(name="", title="", projects=(), experiments=tuple(leaves[None])))
+        stray = tuple(leaves[None])
+        roots.append(ProjectNode(name="", title="", funding="", projects=(), experiments=stray))
     return tuple(roots)
+
+
+def _names(connection: sa.Connection, table: sa.Table) -> dict[int, str]:
+    return {row.id: row.name for row in connection.execute(sa.select(table.c.id, table.c.name))}
 
 
 def _columns(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from fieldlab.domain.definition import RESERVED_COLUMNS
 from fieldlab.ports.executor import Shape
-from fieldlab.store.bulk import insert_rows
+from fieldlab.store.bulk import chunks, insert_rows
 from fieldlab.store.tables import BigInteger, UtcTimestamp, experiments, result_columns
 
 #: value columns that one experiment may have; SQLite allows 2,000 and PostgreSQL 1,600 in all
@@ -227,6 +227,21 @@ class ResultsTable:
             *(table.c[name] for name in ordered), *(table.c[name] for name in FIXED)
         ).order_by(table.c.trial_id, table.c.row)
         return query if limit is None else query.limit(limit)
+
+    def rows_of(
+        self, connection: sa.Connection, trial_ids: Sequence[int]
+    ) -> dict[int, list[dict[str, Any]]]:
+        """Read the results of some trials, without their parameters, by trial."""
+        columns = [column for column in self.load(connection) if column.kind == "result"]
+        table = self._table(columns)
+        query = sa.select(table.c.trial_id, *(table.c[column.name] for column in columns))
+        names = [column.name for column in columns]
+        found: dict[int, list[dict[str, Any]]] = {}
+        for some in chunks(trial_ids):
+            wanted = query.where(table.c.trial_id.in_(some)).order_by(table.c.trial_id, table.c.row)
+            for trial_id, *values in connection.execute(wanted):
+                found.setdefault(trial_id, []).append(dict(zip(names, values, strict=True)))
+        return found
 
     def count(self, connection: sa.Connection) -> int:
         """Count the rows."""

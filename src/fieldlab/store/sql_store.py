@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from fieldlab.domain.definition import Definition
+from fieldlab.domain.parameters import TrialPoint
 from fieldlab.domain.trials import CampaignState, TrialState
 from fieldlab.ports.executor import Running
 from fieldlab.ports.store import (
     Campaign,
     EndedAttempt,
+    Ending,
     Engine,
     EngineSign,
     Recording,
     Sifted,
+    Submitted,
     Work,
 )
-from fieldlab.store import campaigns, experiments, leasing, recording, recovery, tables
+from fieldlab.store import (
+    campaigns,
+    experiments,
+    leasing,
+    provenances,
+    recording,
+    recovery,
+    submitting,
+    tables,
+)
 from fieldlab.store.bulk import chunks, insert_rows
 from fieldlab.store.database import Database, clock
 from fieldlab.store.results import ResultsTable, stream
-from fieldlab.store.transitions import CAMPAIGNS, Cause, advance
 
 
 class SqlStore:
@@ -70,7 +81,7 @@ class SqlStore:
             )
 
     def enlist(self, campaign_id: int, engine: Engine) -> None:
-        row = {
+        row: dict[str, Any] = {
             "id": engine.id,
             "campaign_id": campaign_id,
             "host": engine.host,
@@ -79,7 +90,14 @@ class SqlStore:
             "slots": engine.slots,
             "machine": engine.machine or None,
         }
+        known = {
+            "user": engine.user,
+            "command_line": list(engine.command_line),
+            "directory": engine.directory,
+        }
+        row |= {name: value for name, value in known.items() if value}
         with self.database.begin() as connection:
+            row["provenance_id"] = provenances.keep(connection, campaign_id, engine.provenance)
             row |= dict.fromkeys(("started_at", "heartbeat_at"), clock(connection))
             insert_rows(
                 connection, tables.engines, tuple(row), [tuple(row.values())], ignore_existing=True
@@ -190,46 +208,20 @@ class SqlStore:
             self._results[campaign.experiment_id] = known
         return known
 
-    def finish(self, campaign_id: int) -> bool:
-        trials, leases = tables.trials, tables.leases
+    def finish(self, campaign_id: int, engine_id: str = "") -> bool:
+        with self.database.begin() as connection:
+            return campaigns.finish(connection, campaign_id, engine_id)
+
+    def submit(self, campaign_id: int, points: Sequence[TrialPoint]) -> list[Submitted]:
         with self.database.begin() as connection:
             campaign = campaigns.lock_campaign(connection, campaign_id)
-            if campaign.state is CampaignState.FINISHED:
-                return True
-            ends = [
-                end
-                for end in (
-                    campaign.positions,
-                    None if campaign.wanted is None else campaign.wanted + campaign.excluded,
-                )
-                if end is not None
-            ]
-            left = (
-                not ends
-                or campaign.cursor < min(ends)
-                or connection.scalar(
-                    sa.select(
-                        sa.exists().where(leases.c.campaign_id == campaign_id)
-                        | sa.exists().where(
-                            trials.c.campaign_id == campaign_id,
-                            tables.in_state(trials, TrialState.QUEUED, TrialState.RUNNING),
-                        )
-                    )
-                )
-            )
-            if left or campaign.state is not CampaignState.RUNNING:
-                return False
-            now = time.time()
-            advance(
-                connection,
-                CAMPAIGNS,
-                campaign_id,
-                CampaignState.RUNNING,
-                CampaignState.FINISHED,
-                Cause(actor="engine", at=now),
-                ended_at=now,
-            )
-            return True
+            return submitting.submit(connection, campaign, points)
+
+    def endings(self, campaign_id: int, trial_ids: Collection[int]) -> list[Ending]:
+        with self.database.read() as connection:
+            campaign = campaigns.read_campaign(connection, campaign_id)
+            results = results_of(connection, campaign)
+            return submitting.endings(connection, results, trial_ids)
 
     def change_state(
         self, campaign_id: int, target: CampaignState, *, by: str, why: str

@@ -1,0 +1,1 @@
+"""Machines: what runs on them, and what is there."""

@@ -1,0 +1,215 @@
+"""From keywords to a definition: the same words as in a file, and the same checks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fieldlab.domain.errors import BadInput, Problem, nearest
+from fieldlab.notebook.shipping import Callee, callee_of
+
+if TYPE_CHECKING:
+    from fieldlab.domain.definition import Definition
+
+#: keywords that are parts of the space
+SPACE = ("matrix", "zip", "include", "exclude", "blocks", "sample", "repeat", "order", "seed")
+#: keywords that are keys of a definition as they are
+PLAIN = ("description", "project", "experimenter", "funding", "retry", "guard", "timeout")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A definition, and the function that it calls if that has to be shipped."""
+
+    definition: Definition
+    callee: Callee | None = None
+
+
+def described(
+    function: Callable[..., object] | str | Path,
+    name: str | None,
+    slots: int | None,
+    words: Mapping[str, Any],
+) -> Described:
+    """Check what a script says, and make a definition of it.
+
+    Parameters
+    ----------
+    function
+        What each trial calls; or the path of a definition's file, to which only ``slots`` may be
+        added.
+    words
+        The keywords: those of SPACE, or ``space``, and those of PLAIN.
+
+    Raises
+    ------
+    BadInput
+        Something is wrong; ``problems`` has all of it, each with its keyword.
+    """
+    if isinstance(function, str | Path):
+        return _of_file(Path(function), name, slots, words)
+    callee = callee_of(function)
+    if name is None:
+        name = _name_of(callee)
+    data: dict[str, Any] = {
+        "name": name,
+        "space": _space(words),
+        **{key: _plain(words[key]) for key in PLAIN if key in words},
+    }
+    if slots is not None:
+        data["executor"] = {"local": {"slots": slots}}
+    try:
+        definition = _defined(data, callee)
+    except BadInput as error:
+        raise in_keywords(error, spread="space" not in words) from None
+    return Described(definition=definition, callee=callee)
+
+
+def _of_file(
+    path: Path, name: str | None, slots: int | None, words: Mapping[str, Any]
+) -> Described:
+    from fieldlab.definitions import load
+    from fieldlab.execution.sequences import quasi_sequence
+
+    given = [*words, *(["name"] if name is not None else [])]
+    if given:
+        raise BadInput.of(
+            Problem(
+                what=f"the definition {path} says that already",
+                remedy="Change it there, or give a function instead of the file",
+                key=(word,),
+            )
+            for word in given
+        )
+    definition = load(path, quasi=quasi_sequence, tools=_tools(), executors=_executors())
+    if slots is not None:
+        definition = replace(definition, executor=replace(definition.executor, slots=slots))
+    return Described(definition=definition)
+
+
+def _tools() -> frozenset[str]:
+    from fieldlab.definitions.loading import TOOLS
+
+    return frozenset(TOOLS | {each.name for each in entry_points(group="fieldlab.tools")})
+
+
+def _executors() -> frozenset[str]:
+    from fieldlab.app import EXECUTORS
+
+    return frozenset(EXECUTORS)
+
+
+def _defined(data: dict[str, Any], callee: Callee) -> Definition:
+    from fieldlab.definitions import from_mapping
+    from fieldlab.execution.sequences import quasi_sequence
+
+    tool = callee.tool
+    named = tool.kind == "function"
+    written = {"function": tool.options["call"]} if named else {tool.kind: dict(tool.options)}
+    return from_mapping(
+        {**data, "tool": written},
+        callee.folder,
+        quasi=quasi_sequence,
+        tools=_tools() | {tool.kind},
+        executors=_executors(),
+    )
+
+
+def _name_of(callee: Callee) -> str:
+    options = callee.tool.options
+    full = options.get("function") or options["call"].rpartition(":")[2]
+    name = str(full).rpartition(".")[2]
+    if not name.isidentifier():
+        raise BadInput(
+            "a function without a name needs one for its experiment",
+            remedy='Add name="waves"',
+            key=("name",),
+        )
+    return name.strip("_") or name
+
+
+def _space(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the space from its keywords."""
+    known = (*SPACE, *PLAIN, "space")
+    parts = {key: _plain(value) for key, value in words.items() if key in SPACE}
+    problems = [
+        Problem(
+            what=f"there is no keyword '{word}'",
+            remedy=nearest(word, (*known, "name", "slots")) or f"Keywords: {', '.join(known)}",
+            key=(word,),
+        )
+        for word in words
+        if word not in known
+    ]
+    if "space" in words and parts:
+        problems.append(
+            Problem(
+                what="the space is given twice: as a whole, and in parts",
+                remedy=f"Leave out 'space', or {', '.join(parts)}",
+                key=("space",),
+            )
+        )
+    if problems:
+        raise BadInput.of(problems)
+    if "space" not in words:
+        return parts
+    space = _plain(words["space"])
+    if not isinstance(space, dict):
+        raise BadInput("the space is not a mapping", remedy="Write space={…}", key=("space",))
+    return space
+
+
+def _plain(value: Any) -> Any:
+    """Turn ranges and numpy's arrays and numbers into lists and numbers; leave the rest."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # an array, a number of numpy's, a Series
+        return _plain(value.tolist())
+    return value
+
+
+#: for other modules of the room
+plain = _plain
+
+
+def in_keywords(error: BadInput, *, spread: bool) -> BadInput:
+    """Name the keyword of a script where a file would have a key."""
+    return type(error).of(replace(each, key=_keyword(each.key, spread)) for each in error.problems)
+
+
+def _keyword(key: tuple[str | int, ...], spread: bool) -> tuple[str | int, ...]:
+    if key[:1] == ("space",) and spread and len(key) > 1:
+        return key[1:]
+    if key[:1] == ("tool",):
+        return ("function",)
+    if key[:1] == ("executor",):
+        return ("slots",)
+    return key
+
+
+def parameters_of(function: Callable[..., object]) -> list[str]:
+    """List the parameters that a function takes by name, for points that come one by one.
+
+    Raises
+    ------
+    BadInput
+        It takes any name, or doesn't tell.
+    """
+    hint = 'Name them: parameters=["x", "y"]'
+    try:
+        accepted = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        raise BadInput("the function doesn't tell its parameters", remedy=hint) from None
+    if any(each.kind is each.VAR_KEYWORD for each in accepted):
+        raise BadInput("the function takes parameters of any name", remedy=hint)
+    return [
+        each.name
+        for each in accepted
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY) and each.name != "repeat"
+    ]
