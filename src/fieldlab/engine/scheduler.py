@@ -13,14 +13,12 @@ from fieldlab.engine.backlog import Backlog, Pace
 from fieldlab.engine.feed import Feed
 from fieldlab.engine.liveness import HEARTBEAT_S, take_over, this_engine
 from fieldlab.engine.sheet import StatusSheet
-from fieldlab.engine.store_thread import StoreThread
+from fieldlab.engine.store_thread import StoreThread, unrecorded
 from fieldlab.engine.supply import Supply
 from fieldlab.ports.executor import Batch, Executor, Outcomes
 from fieldlab.ports.store import Campaign, CampaignStore, Recording
 from fieldlab.ports.store import Engine as EngineRow
 
-#: a trial that runs longer than this is recorded as running, s
-LONG_S = 1.0
 #: how often an engine without work looks again, s
 IDLE_S = 0.5
 #: ended attempts that may wait to be recorded before no further batch is begun
@@ -121,23 +119,13 @@ class Engine:
             self._stored.close()
 
     async def _record_rest(self) -> None:
-        """Record what was under way, and what has ended since.
-
-        Raises
-        ------
-        StoreUnavailable
-            The database is away; what isn't recorded will be run again.
-        """
+        """Record what was under way, and what has ended since, or say how much that is."""
         try:
             if self._recording is not None:
                 await self._record()
             await self._record()
         except StoreUnavailable as error:
-            raise StoreUnavailable(
-                f"{error.what}; of the attempts that have ended, {self._unrecorded:,} are not"
-                " recorded",
-                remedy="They are run again by `fieldlab resume`, when the database is back",
-            ) from error
+            raise unrecorded(error, self._unrecorded) from error
 
     def drain(self) -> None:
         """Let the running trials end, then stop. Safe to call from a signal handler of the loop."""
@@ -281,7 +269,8 @@ class Engine:
             async with self._turn:
                 state = await self._stored.call(lambda: self._store.heartbeat(id_, self._me.id))
                 await self._stored.call(lambda: take_over(self._store, id_))
-                await self._begin_long()
+                running = self._executor.running()
+                await self._supply.begin_long(self._campaign, self._backlog, running)
                 await self._stored.call(self._sheet.follow)
             if state is not CampaignState.RUNNING:
                 self._obey(state)
@@ -289,16 +278,6 @@ class Engine:
                 await self.feed.settle(id_)
             self._listener(self._campaign)
             await asyncio.sleep(HEARTBEAT_S / 2)
-
-    async def _begin_long(self) -> None:
-        """Record the trials as running that have run for a while."""
-        rows = self._backlog.unrecorded(self._executor.running(), LONG_S)
-        if not rows:
-            return
-        begun = await self._stored.call(
-            lambda: self._store.begin(self._campaign.id, self._me.id, rows)
-        )
-        self._backlog.begun |= begun
 
     def _obey(self, state: CampaignState) -> None:
         """Do what a changed state of the campaign asks for."""

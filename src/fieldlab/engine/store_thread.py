@@ -140,6 +140,14 @@ class StoreThread:
         self._away_since = self._told_at = None
 
 
+def unrecorded(error: StoreUnavailable, attempts: int) -> StoreUnavailable:
+    """Say what an outage costs that outlasts everybody's patience."""
+    return StoreUnavailable(
+        f"{error.what}; of the attempts that have ended, {attempts:,} are not recorded",
+        remedy="They are run again by `fieldlab resume`, when the database is back",
+    )
+
+
 def _look_at(answer: asyncio.Future[Any]) -> None:
     """Nobody may be waiting any more: an error is then not to be reported as forgotten."""
     if not answer.cancelled():

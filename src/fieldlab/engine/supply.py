@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from fieldlab.domain.parameters import TrialSequence
@@ -10,7 +10,11 @@ from fieldlab.domain.trials import CampaignState
 from fieldlab.engine.backlog import Backlog
 from fieldlab.engine.sieve import Sieve
 from fieldlab.engine.store_thread import StoreThread
+from fieldlab.ports.executor import Running
 from fieldlab.ports.store import Campaign, CampaignStore, Lease, Sifted
+
+#: a trial that runs longer than this is recorded as running, s
+LONG_S = 1.0
 
 
 class Supply:
@@ -54,6 +58,15 @@ class Supply:
         if sifted is None or work.state is not CampaignState.RUNNING:
             return None
         return await self._stored.call(partial(self._store.campaign, campaign.id))
+
+    async def begin_long(
+        self, campaign: Campaign, backlog: Backlog, running: Sequence[Running]
+    ) -> None:
+        """Record the trials as running that have run for a while."""
+        rows = backlog.unrecorded(running, LONG_S)
+        if rows:
+            begin = partial(self._store.begin, campaign.id, self._engine_id, rows)
+            backlog.begun |= await self._stored.call(begin)
 
     def _look(self, campaign: Campaign, positions: int) -> Sifted | None:
         """Look ahead for trials to run, where a position may be anything else."""

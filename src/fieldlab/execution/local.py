@@ -264,29 +264,8 @@ class LocalExecutor:
         assert trial is not None
         now = time.time()
         started = worker.cell.trial()[1]
-        failure = FailureClass.EXPERIMENT
-        if worker.condemned == TIMEOUT:
-            status = TIMEOUT
-            error = f"Its time limit of {self._timeout_s:g} s was over; its process was killed."
-        elif worker.condemned:
-            status = worker.condemned
-            error = "It wrote to, or closed, files of the worker process that it hadn't opened."
-        elif code is None and self._suspicion.is_guilty(position):
-            status = KILLED_KEEPER
-            error = (
-                "The keeper, the process that started its worker, died while it ran, as it did"
-                " before; of the trials that ran then it is the only one."
-            )
-        elif code is None:
-            status, failure = "lost", FailureClass.INFRASTRUCTURE
-            error = "The keeper of the worker processes died, and the workers with it."
-        else:
-            status = f"process died: {describe_exit(code)}"
-            error = (
-                f"The worker process that ran it ended in the middle ({describe_exit(code)}). A"
-                " crash in compiled code, too little memory, or os._exit can be the cause; what"
-                " it printed is in workers.log."
-            )
+        guilty = self._suspicion.is_guilty(position)
+        status, failure, error = _verdict(worker.condemned, code, self._timeout_s, guilty=guilty)
         record = AttemptRecord(
             position=position,
             repeat=trial.repeat,
@@ -330,6 +309,33 @@ class LocalExecutor:
             await asyncio.wait([self._ticker])
         if self._crew is not None:
             await self._crew.close(GRACE_S + 1 if self.running() else 0)
+
+
+def _verdict(
+    condemned: str, code: int | None, timeout_s: float, *, guilty: bool
+) -> tuple[str, FailureClass, str]:
+    """Say how a trial ended whose worker is dead: end status, whose fault, and why."""
+    if condemned == TIMEOUT:
+        error = f"Its time limit of {timeout_s:g} s was over; its process was killed."
+        return TIMEOUT, FailureClass.EXPERIMENT, error
+    if condemned:
+        error = "It wrote to, or closed, files of the worker process that it hadn't opened."
+        return condemned, FailureClass.EXPERIMENT, error
+    if code is None and guilty:
+        error = (
+            "The keeper, the process that started its worker, died while it ran, as it did before;"
+            " of the trials that have seen that, it is the only one that ran again."
+        )
+        return KILLED_KEEPER, FailureClass.EXPERIMENT, error
+    if code is None:
+        error = "The keeper of the worker processes died, and the workers with it."
+        return "lost", FailureClass.INFRASTRUCTURE, error
+    how = describe_exit(code)
+    error = (
+        f"The worker process that ran it ended in the middle ({how}). A crash in compiled code, too"
+        " little memory, or os._exit can be the cause; what it printed is in workers.log."
+    )
+    return f"process died: {how}", FailureClass.EXPERIMENT, error
 
 
 def processors() -> int:
