@@ -103,11 +103,12 @@ def test_a_trial_that_kills_the_keeper_fails_alone(folder: Path, slots: int) -> 
 
 def test_keepers_that_die_one_after_the_other_are_replaced(folder: Path) -> None:
     source = """
-import os, pathlib, signal
+import os, pathlib, signal, time
 count = len(list(pathlib.Path(__file__).parent.glob("start-*")))
 pathlib.Path(__file__).with_name(f"start-{count}").touch()
 if count < 7:
     os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(300)  # it dies with the keeper
 
 def work(x):
     return {"y": x}

@@ -135,12 +135,9 @@ class Engine:
 
     def stop(self) -> None:
         """Stop now: running trials are ended and will be tried again by the next engine."""
-        self._halt()
-        self._stored.hurry()
-
-    def _halt(self) -> None:
-        self.drain()
         self._stopping = True
+        self.drain()
+        self._stored.hurry()
 
     async def _work(self) -> None:
         """Keep the slots busy until nothing is left or the engine is told to stop."""
@@ -281,8 +278,5 @@ class Engine:
 
     def _obey(self, state: CampaignState) -> None:
         """Do what a changed state of the campaign asks for."""
-        if state is CampaignState.CANCELLED:
-            self._halt()
-        else:
-            self.drain()
-        self._news.set()
+        self._stopping = self._stopping or state is CampaignState.CANCELLED
+        self.drain()
