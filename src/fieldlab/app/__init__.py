@@ -1,5 +1,7 @@
 """The composition root: the one room that names concrete classes."""
 
-from fieldlab.app.lab import EXECUTORS, Ended, Lab, keep_from_git, whoami
+from fieldlab.app.custody import Ended, whoami
+from fieldlab.app.executors import EXECUTORS
+from fieldlab.app.lab import Lab, keep_from_git
 
 __all__ = ["EXECUTORS", "Ended", "Lab", "keep_from_git", "whoami"]

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fieldlab.app.lab import Lab, whoami
+from fieldlab.app.custody import whoami
+from fieldlab.app.lab import Lab
 from fieldlab.bus.message_bus import MessageBus
 from fieldlab.domain.commands import Command
 from fieldlab.domain.messages import Envelope, check_topic, encode_body

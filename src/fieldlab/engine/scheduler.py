@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from fieldlab.domain.errors import StoreUnavailable
 from fieldlab.domain.parameters import TrialSequence
@@ -27,15 +28,23 @@ MOST_UNRECORDED = 20_000
 Listener = Callable[[Campaign], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """Who is told what happens."""
+
+    #: the campaign as it stands after each commit
+    listener: Listener
+    #: in words: a database that can't be used at the moment
+    on_trouble: Callable[[str], None]
+
+
 class Engine:
     """Runs one campaign in this process until there is nothing left to do, or it is told to stop.
 
     Parameters
     ----------
-    listener
-        Told the campaign as it stands after each commit.
-    on_trouble
-        Told, in words, about a database that can't be used at the moment.
+    me
+        This process as an engine; found out if absent.
     feed
         Brings points while it runs.
     """
@@ -47,8 +56,7 @@ class Engine:
         campaign: Campaign,
         sequence: TrialSequence,
         sheet: StatusSheet,
-        listener: Listener,
-        on_trouble: Callable[[str], None],
+        reports: Reports,
         *,
         me: EngineRow | None = None,
         feed: Feed | None = None,
@@ -58,12 +66,11 @@ class Engine:
         self._campaign = campaign
         self._sequence = sequence
         self._sheet = sheet
-        self._listener = listener
-        self._on_trouble = on_trouble
+        self._listener = reports.listener
         self._me = me or this_engine(executor.slots)
         self._backlog = Backlog(sequence)
         self._pace = Pace(campaign.definition.guard)
-        self._stored = StoreThread(on_trouble)
+        self._stored = StoreThread(reports.on_trouble)
         self._supply = Supply(store, self._stored, self._me.id, campaign, sequence)
         self._turn = asyncio.Lock()
         self._ended: list[Outcomes] = []
