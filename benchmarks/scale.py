@@ -17,6 +17,8 @@ POINTS = 1_000_000
 #: what each command may take on that campaign, half of it done
 MOST_S = 2.0
 MOST_BYTES = 300_000_000
+#: recorded positions that a longer axis passes over in a second, starting and checking included
+LEAST_PASSED = 20_000
 #: the memory of the last of SPACES, times that of the one before
 MOST_GROWTH = 1.2
 #: points along the axes of the spaces whose memory is compared
@@ -46,6 +48,11 @@ def measure(folder: Path, rounds: int) -> Report:
         "`fieldlab resume`, to its first new trial": lambda: _resumed(lab),
     }
     answers = [_answer(what, rounds, once) for what, once in questions.items()]
+    extended = _answer(
+        "`fieldlab run` with an axis longer by a value, to its first new trial",
+        rounds,
+        lambda: _extended(lab),
+    )
     begun = Answer("`fieldlab run`, interrupted at half", half.wall_s, half.peak_bytes)
     memory = [_memory(axes, folder) for axes in SPACES]
     return Report(
@@ -55,9 +62,9 @@ def measure(folder: Path, rounds: int) -> Report:
         head=("", "time", "peak memory"),
         rows=[
             [each.what, f"{each.wall_s:.2f} s", _mb(each.peak_bytes)]
-            for each in (begun, *answers, *memory)
+            for each in (begun, *answers, extended, *memory)
         ],
-        promises=_promises(answers, memory),
+        promises=_promises(answers, extended, done, memory),
     )
 
 
@@ -93,6 +100,20 @@ def _resumed(lab: LabFolder) -> Run:
     return Run(began=run.began, wall_s=first - run.began, peak_bytes=run.peak_bytes)
 
 
+def _extended(lab: LabFolder) -> Run:
+    """Run what is recorded and one value more; the time is that until that value's trial began."""
+    last = lab.number("SELECT MAX(position) FROM trials") + 1
+    lab.define(NOOP, last + 1)
+    run = lab.fieldlab("run", "experiment.json")
+    began = lab.moment(
+        "SELECT started_at FROM attempts JOIN trials ON trials.id = trial_id"
+        f" WHERE position = {last}"
+    )
+    if began is None:
+        raise BenchmarkFailed("`fieldlab run` didn't run what is new")
+    return Run(began=run.began, wall_s=began - run.began, peak_bytes=run.peak_bytes)
+
+
 def _memory(axes: Sequence[int], folder: Path) -> Answer:
     points = 1
     for size in axes:
@@ -105,7 +126,9 @@ def _memory(axes: Sequence[int], folder: Path) -> Answer:
     return Answer(what, run.wall_s, run.peak_bytes)
 
 
-def _promises(answers: Sequence[Answer], memory: Sequence[Answer]) -> list[Promise]:
+def _promises(
+    answers: Sequence[Answer], extended: Answer, done: int, memory: Sequence[Answer]
+) -> list[Promise]:
     slowest = max(each.wall_s for each in answers)
     largest = max(each.peak_bytes for each in answers)
     growth = memory[-1].peak_bytes / memory[-2].peak_bytes
@@ -121,6 +144,12 @@ def _promises(answers: Sequence[Answer], memory: Sequence[Answer]) -> list[Promi
             limit=f"at most {_mb(MOST_BYTES)}",
             measured=_mb(largest),
             kept=largest <= MOST_BYTES,
+        ),
+        Promise(
+            what=f"an axis extended after {POINTS // 2:,} trials: positions passed over a second",
+            limit=f"at least {LEAST_PASSED:,}",
+            measured=f"{done / extended.wall_s:,.0f}",
+            kept=done / extended.wall_s >= LEAST_PASSED,
         ),
         Promise(
             what="memory for a space of 10^12 points, times that for 10^6",

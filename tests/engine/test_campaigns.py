@@ -8,11 +8,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fieldlab.domain.definition import ToolSpec
 from fieldlab.domain.ids import canonical
 from fieldlab.domain.parameters import sequence_from
 from fieldlab.domain.trials import CampaignState
-from fieldlab.ports.store import Campaign
+from fieldlab.ports.store import Campaign, Work
 from tests.engine.campaigning import BREAKABLE, DOUBLE, TEN, Bench
 from tests.store.staging import topics
 
@@ -220,6 +222,47 @@ def test_a_larger_sample_runs_only_what_is_missing(bench: Bench) -> None:
     assert (second.succeeded, second.skipped, second.done) == (15, 10, 25)
     assert len(bench.results(second)) == 25
     assert len({row["x"] for row in bench.results(second)}) == 25
+
+
+def acquisitions(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Note each time that an engine asks for work."""
+    asked: list[object] = []
+    acquire = bench.lab.store.acquire
+
+    def noting(*args: Any) -> Work:
+        asked.append(args)
+        return acquire(*args)
+
+    monkeypatch.setattr(bench.lab.store, "acquire", noting)
+    return asked
+
+
+@pytest.mark.parametrize("repeat", [1, 2])
+def test_a_longer_axis_passes_over_what_is_recorded_in_large_steps(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, repeat: int
+) -> None:
+    space = {"matrix": {"x": {"range": [1, 3000 // repeat]}}, "repeat": repeat}
+    bench.finish(bench.define(DOUBLE, space))
+    longer = {**space, "matrix": {"x": {"range": [1, 3000 // repeat + 1]}}}
+    asked = acquisitions(bench, monkeypatch)
+    second = bench.finish(bench.define(DOUBLE, longer))
+    assert (second.succeeded, second.skipped) == (repeat, 3000)
+    assert len(asked) < 20
+
+
+def test_draws_that_are_left_out_cost_no_commit_each(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {
+        "matrix": {"x": {"uniform": [0, 1]}},
+        "exclude": ["x < 0.99"],
+        "sample": {"count": 40, "seed": 5},
+    }
+    asked = acquisitions(bench, monkeypatch)
+    campaign = bench.finish(bench.define("def work(x): return {'y': x}", space))
+    assert campaign.succeeded == campaign.attempts == 40
+    assert campaign.excluded > 2000
+    assert len(asked) < 60
 
 
 def test_a_changed_tool_is_another_version_with_its_own_results(bench: Bench) -> None:

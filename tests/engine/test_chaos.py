@@ -65,10 +65,12 @@ def kill_worker(
 
 
 def kill_keeper(
-    _random: random.Random, marked: MarkedProcesses, _engine: subprocess.Popen[bytes]
+    random_: random.Random, marked: MarkedProcesses, _engine: subprocess.Popen[bytes]
 ) -> None:
-    for keeper in marked.named("fieldlab.execution.keeper"):
-        _kill(keeper)
+    """Kill the keeper, its guard, or both at once."""
+    found = marked.named("fieldlab.execution.keeper")
+    for each in random_.sample(found, random_.randint(1, len(found)) if found else 0):
+        _kill(each)
 
 
 def kill_engine_and_keeper(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -127,6 +130,71 @@ def test_a_locked_database_is_waited_for(folder: Path, start: Start) -> None:
         other.execute("ROLLBACK")
     assert engine.wait(60) == 0, marked.told()[-2000:]
     assert_recorded_once(f"sqlite:///{path}", folder / "lab" / "status" / "chaos.1.csv", trials)
+
+
+#: says what has ended, and goes on when it is let
+STEPWISE = """
+import pathlib, time
+def work(x):
+    with open("ran", "a") as file:
+        file.write(f"{x}\\n")
+    if x > 2:
+        while not pathlib.Path("go").exists():
+            time.sleep(0.01)
+    return {"y": x}
+"""
+
+
+@pytest.fixture
+def held(folder: Path, start: Start) -> Iterator[tuple[MarkedProcesses, sqlite3.Connection]]:
+    """Have an engine on a lab whose database another program can lock; two trials wait."""
+    (folder / "study.py").write_text(STEPWISE)
+    path = folder / "lab" / "lab.db"
+    marked = start(folder / "lab", f"sqlite:///{path}")
+    definition_ = replace(definition(folder, 4), retry=RetryPolicy())
+    (folder / "study.py").write_text(STEPWISE)
+    engine = marked.start(definition_)
+    wait_until(lambda: succeeded(f"sqlite:///{path}") == 2, "the first trials are recorded")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield marked, other
+    engine.kill()
+    engine.wait()
+
+
+def engine_of(marked: MarkedProcesses) -> psutil.Process:
+    [engine] = marked.named("run_campaign")
+    return engine
+
+
+def test_a_trial_that_ended_while_the_database_was_locked_is_recorded_on_the_way_out(
+    held: tuple[MarkedProcesses, sqlite3.Connection], folder: Path
+) -> None:
+    marked, other = held
+    (folder / "go").touch()
+    wait_until(lambda: "Waiting for the database" in marked.told(), "it says so")
+    engine_of(marked).send_signal(signal.SIGINT)
+    wait_until(lambda: "to end" in marked.told(), "it was told to end")
+    other.execute("ROLLBACK")
+    wait_until(marked.gone, "it ends")
+    assert "is back after" in marked.told()
+    assert marked.told().count("Waiting for the database") == 1
+    assert succeeded(f"sqlite:///{folder / 'lab' / 'lab.db'}") == 4
+    assert sorted((folder / "ran").read_text().split()) == ["1", "2", "3", "4"]
+
+
+def test_ctrl_c_twice_gives_a_locked_database_up(
+    held: tuple[MarkedProcesses, sqlite3.Connection], folder: Path
+) -> None:
+    marked, _ = held
+    (folder / "go").touch()
+    wait_until(lambda: "Waiting for the database" in marked.told(), "it says so")
+    engine = engine_of(marked)
+    engine.send_signal(signal.SIGINT)
+    wait_until(lambda: "to end" in marked.told(), "it was told to end")
+    engine.send_signal(signal.SIGINT)
+    wait_until(marked.gone, "it ends, although nothing else has changed")
+    assert "of the attempts that have ended, 2 are not recorded" in marked.told()
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])

@@ -13,7 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fieldlab.engine.liveness import SILENCE_S, dead_engines, is_dead, start_of, this_engine
+from fieldlab.engine.liveness import (
+    SILENCE_S,
+    dead_engines,
+    is_dead,
+    start_of,
+    this_engine,
+    this_machine,
+)
 from fieldlab.ports.store import Engine, EngineSign
 
 
@@ -69,6 +76,24 @@ def test_another_process_with_its_number_is_not_it() -> None:
 def test_an_engine_elsewhere_is_dead_when_it_has_been_silent(silent_s: float, dead: bool) -> None:
     elsewhere = replace(this_engine(1), host="another-machine", pid=os.getpid())
     assert is_dead(sign(elsewhere, silent_s)) == dead
+
+
+@pytest.mark.parametrize(
+    "machine",
+    ["another-boot pid:[4026531836]", this_machine().replace("pid:[", "pid:[1")],
+    ids=["another kernel", "another container of this one"],
+)
+def test_a_host_of_the_same_name_is_not_this_machine(machine: str) -> None:
+    """Its numbers say nothing here: the process may be there, and may be another one."""
+    namesake = replace(this_engine(1), machine=machine, process_started=-1.0)
+    assert not is_dead(sign(namesake, silent_s=SILENCE_S - 1))
+    assert is_dead(sign(namesake, silent_s=SILENCE_S + 1))
+
+
+def test_an_engine_that_has_not_said_more_is_told_by_its_host() -> None:
+    old = replace(this_engine(1), machine="")
+    assert not is_dead(sign(old, silent_s=10 * SILENCE_S))
+    assert is_dead(sign(replace(old, process_started=-1.0)))
 
 
 def test_the_dead_are_listed() -> None:

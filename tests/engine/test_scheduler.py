@@ -171,6 +171,11 @@ def test_a_campaign_runs_for_a_given_time_and_goes_on_later(bench: Bench) -> Non
     assert bench.finish(definition).succeeded == 200
 
 
+def test_a_campaign_that_ran_for_no_time_is_paused(bench: Bench) -> None:
+    ended = bench.lab.run(bench.lab.start(bench.define(DOUBLE, TEN)), for_s=0.0)
+    assert (ended.campaign.state, ended.campaign.note) == (CampaignState.PAUSED, "ran for 0 s")
+
+
 def test_a_bad_tool_is_refused_before_anything_is_recorded(bench: Bench) -> None:
     definition = bench.define("def wrok(x): ...", TEN)
     with pytest.raises(BadInput, match="Did you mean 'wrok'"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -62,6 +61,19 @@ def start(
     return engine
 
 
+def keepers(
+    marked: MarkedProcesses, engine: subprocess.Popen[bytes]
+) -> tuple[psutil.Process, psutil.Process]:
+    """Give the guard and the keeper, its child."""
+    [guard] = [
+        each for each in marked.named("fieldlab.execution.keeper") if each.ppid() == engine.pid
+    ]
+    [keeper] = [
+        each for each in marked.named("fieldlab.execution.keeper") if each.ppid() == guard.pid
+    ]
+    return guard, keeper
+
+
 def sleeping(marked: MarkedProcesses) -> set[psutil.Process]:
     found = set()
     for process in marked.named("sleep"):
@@ -100,43 +112,47 @@ def test_a_worker_that_dies_takes_its_trial_along_and_is_replaced(
     wait_until(marked.gone, "everything ends")
 
 
-def test_a_keeper_that_dies_takes_the_commands_along_and_is_replaced(
-    marked: MarkedProcesses, folder: Path
+@pytest.mark.parametrize("kind", ["function", "command"])
+@pytest.mark.parametrize("victim", [0, 1], ids=["guard", "keeper"])
+def test_a_keeper_that_dies_takes_everything_along_and_is_replaced(
+    marked: MarkedProcesses, folder: Path, kind: str, victim: int
 ) -> None:
-    engine = start(marked, folder, "command", slots=2)
-    [keeper] = marked.named("fieldlab.execution.keeper")
+    engine = start(marked, folder, kind, slots=2)
+    both = keepers(marked, engine)
     before = sleeping(marked)
-    keeper.kill()
+    both[victim].kill()
     wait_until(lambda: not before & sleeping(marked), "what it kept ends")
     wait_until(lambda: len(sleeping(marked)) == 2 * BELOW, "the trials are tried again")
-    assert marked.named("fieldlab.execution.keeper") != [keeper]
+    assert set(marked.named("fieldlab.execution.keeper")).isdisjoint(both)
     engine.kill()
     engine.wait()
     wait_until(marked.gone, "everything ends")
 
 
-def test_a_keeper_that_dies_takes_along_what_a_function_has_in_its_group(
-    marked: MarkedProcesses, folder: Path
+@pytest.mark.parametrize("kind", ["function", "command"])
+@pytest.mark.parametrize("victim", [0, 1], ids=["guard", "keeper"])
+def test_keeper_and_engine_die_together(
+    marked: MarkedProcesses, folder: Path, kind: str, victim: int
 ) -> None:
-    """What left the group is beyond reach then: nothing is there any more to inherit it."""
+    engine = start(marked, folder, kind, slots=2)
+    killed = keepers(marked, engine)[victim]
+    killed.suspend()
+    engine.kill()
+    killed.kill()
+    engine.wait()
+    wait_until(marked.gone, "everything ends")
+
+
+@pytest.mark.parametrize("victim", [0, 1], ids=["guard", "keeper"])
+def test_an_engine_ends_although_its_keeper_is_suspended(
+    marked: MarkedProcesses, folder: Path, victim: int
+) -> None:
     engine = start(marked, folder, "function", slots=1)
-    [keeper] = marked.named("fieldlab.execution.keeper")
-    [worker] = marked.named("fieldlab.execution.worker")
-    before = {each for each in sleeping(marked) if os.getpgid(each.pid) == worker.pid}
-    assert before
-    keeper.kill()
-    wait_until(lambda: not before & sleeping(marked), "its group ends")
-    engine.kill()
-    engine.wait()
-
-
-def test_keeper_and_engine_die_together(marked: MarkedProcesses, folder: Path) -> None:
-    engine = start(marked, folder, "command", slots=2)
-    [keeper] = marked.named("fieldlab.execution.keeper")
-    keeper.suspend()
-    engine.kill()
-    keeper.kill()
-    engine.wait()
+    keepers(marked, engine)[victim].suspend()
+    engine.send_signal(signal.SIGINT)
+    wait_until(lambda: "to end" in marked.told(), "it was told to end")
+    engine.send_signal(signal.SIGINT)
+    engine.wait(30)
     wait_until(marked.gone, "everything ends")
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from fieldlab.domain.errors import Conflict, StoreError, StoreUnavailable
 from fieldlab.domain.trials import CampaignState
-from fieldlab.ports.store import Lease
+from fieldlab.ports.store import Lease, Sifted
 from fieldlab.store.database import Database
 from fieldlab.store.sql_store import SqlStore
 from tests.store import books
@@ -81,6 +81,55 @@ def test_exclusions_are_made_up_for_until_as_many_trials_as_wanted_ran(store: Sq
     assert not engine.acquire().leases
     assert store.finish(campaign.id)
     assert store.campaign(campaign.id).succeeded == 6
+
+
+def sifted(start: int, stop: int, excluded: int, *positions: int, skipped: int = 0) -> Sifted:
+    return Sifted(start=start, stop=stop, positions=positions, excluded=excluded, skipped=skipped)
+
+
+def test_a_range_that_was_looked_through_counts_its_exclusions_once(store: SqlStore) -> None:
+    campaign = running(store, positions=None, wanted=3)
+    first = HandEngine(store, campaign)
+    [lease] = store.acquire(campaign.id, first.id, 1, 0, sifted(0, 50, 48, 7, 49)).leases
+    assert (lease.start, lease.stop) == (0, 50)
+    assert store.campaign(campaign.id).excluded == 48
+    assert spans(list(store.acquire(campaign.id, first.id, 9, 0).leases)) == [(50, 51)]
+    store.recover(campaign.id, [first.id])
+    heir = HandEngine(store, campaign)
+    heir.acquire()
+    heir.exclude(*(at for at in range(50) if at not in (7, 49)))
+    heir.end(7, 49, 50)
+    ended = heir.record()
+    assert (ended.excluded, ended.succeeded, ended.cursor) == (48, 3, 51)
+    assert store.finish(campaign.id)
+
+
+def test_a_range_without_a_trial_is_passed_over_at_once(store: SqlStore) -> None:
+    campaign = running(store, positions=30)
+    engine = HandEngine(store, campaign)
+    assert not store.acquire(campaign.id, engine.id, 2, 0, sifted(0, 20, 5, skipped=15)).leases
+    passed = store.campaign(campaign.id)
+    assert (passed.cursor, passed.excluded, passed.skipped, passed.done) == (20, 5, 15, 15)
+    store.acquire(campaign.id, engine.id, 2, 0, sifted(20, 30, 10))
+    assert store.finish(campaign.id)
+
+
+def test_what_another_engine_took_meanwhile_is_not_leased_again(store: SqlStore) -> None:
+    campaign = running(store, positions=30)
+    one, two = HandEngine(store, campaign), HandEngine(store, campaign)
+    one.acquire(5)
+    assert not store.acquire(campaign.id, two.id, 5, 0, sifted(0, 20, 0, 1, 2)).leases
+    assert not store.acquire(campaign.id, two.id, 5, 0, sifted(0, 20, 20)).leases
+    assert (store.campaign(campaign.id).cursor, store.campaign(campaign.id).excluded) == (5, 0)
+
+
+def test_no_more_trials_are_leased_than_are_wanted(store: SqlStore) -> None:
+    campaign = running(store, positions=None, wanted=3)
+    engine = HandEngine(store, campaign)
+    many = sifted(0, 10, 6, 1, 2, 3, 4)
+    assert not store.acquire(campaign.id, engine.id, 9, 0, many).leases
+    assert store.campaign(campaign.id).excluded == 0
+    assert store.acquire(campaign.id, engine.id, 9, 0, sifted(0, 9, 6, 1, 2, 3)).leases
 
 
 def test_a_bounded_space_may_end_before_enough_were_wanted(store: SqlStore) -> None:

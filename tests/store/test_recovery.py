@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+
 from fieldlab.domain.trials import AttemptState, CampaignState
 from fieldlab.ports.store import Campaign
+from fieldlab.store import queries
 from fieldlab.store.sql_store import SqlStore
 from tests.store import books
 from tests.store.staging import (
@@ -40,6 +45,52 @@ def test_what_died_is_tried_again(store: SqlStore) -> None:
     assert heir.record().succeeded == 10
     assert store.finish(campaign.id)
     books.check(store, campaign.id)
+
+
+def test_the_journal_says_that_a_process_died_and_what_it_cost(store: SqlStore) -> None:
+    campaign = running(store)
+    dead, stopped = HandEngine(store, campaign), HandEngine(store, campaign)
+    dead.acquire()
+    dead.begin(0, 1)
+    [pid] = [
+        each.engine.pid for each in store.live_engines(campaign.id) if each.engine.id == dead.id
+    ]
+    store.recover(campaign.id, [dead.id])
+    store.recover(campaign.id, [dead.id])
+    store.retire(campaign.id, stopped.id)
+    with store.database.read() as connection:
+        events = queries.events_of(connection, "campaign", campaign.id)
+    [death] = [each for each in events if each.source == each.target]
+    assert (death.source, death.actor) == ("running", dead.id)
+    assert death.reason == (
+        f"process {pid} on bench died and was taken over from; 2 running attempts were lost with it"
+    )
+    books.check(store, campaign.id)
+
+
+def test_the_rate_is_that_since_engines_work_on_the_campaign(store: SqlStore) -> None:
+    campaign = running(store)
+    first = HandEngine(store, campaign)
+    first.acquire(2)
+    first.end(0, 1)
+    for outcomes in first.ended:  # an hour ago, before a pause
+        [record] = outcomes.records
+        outcomes.records[0] = record._replace(
+            started=record.started - 3600, ended=record.ended - 3600
+        )
+    first.record()
+    store.retire(campaign.id, first.id)
+    second = HandEngine(store, campaign)
+    second.acquire(2)
+    second.end(2, 3)
+    now = time.time() + 10
+    for number, outcomes in enumerate(second.ended):
+        [record] = outcomes.records
+        outcomes.records[0] = record._replace(started=now, ended=now + 4 * number)
+    second.record()
+    with store.database.read() as connection:
+        found = queries.activity(connection, store.campaign(campaign.id))
+    assert found.rate == pytest.approx(0.25)
 
 
 def test_an_engine_that_stops_queues_what_it_was_running(store: SqlStore) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fieldlab.app.custody import Custody, Ended, whoami
 from fieldlab.app.executors import EXECUTORS, setup_of
-from fieldlab.domain.errors import FieldlabError, Halted
+from fieldlab.domain.errors import FieldlabError, Halted, StoreUnavailable
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.engine.feed import Feed
 from fieldlab.engine.hosting import RunThread
@@ -52,6 +52,8 @@ class Launch:
         host.attach(engine, self.for_s)
         try:
             ended = await engine.run()
+        except StoreUnavailable:
+            raise  # to pause the campaign would only wait for the database again
         except FieldlabError as error:
             with suppress(FieldlabError):  # the first error is the one to tell
                 self.custody.pause_unattended(self.campaign.id, error.what)

@@ -56,7 +56,12 @@ def _state(view: ActorView) -> str:
     if view.ended_at is not None:
         return "ended"
     sign = view.sign
-    place = Place(host=sign.host, pid=sign.pid, process_started=sign.process_started)
+    place = Place(
+        host=sign.host,
+        pid=sign.pid,
+        process_started=sign.process_started,
+        machine=sign.machine,
+    )
     return "died" if is_gone(place, view.silent_s) else "runs"
 
 

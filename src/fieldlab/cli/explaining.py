@@ -164,6 +164,8 @@ def _due(moment: datetime) -> str:
 
 def _event_line(event: EventView, actor: str = "") -> str:
     step = f"{event.source} → {event.target}" if event.source else event.target
+    if event.source == event.target:
+        step = f"still {event.target}"
     words = [local_time(event.at), step, f"by {actor or _actor(event)}", event.reason]
     return "  ".join(word for word in words if word)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fieldlab.domain.ids import canonical
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.domain.policies import FailureGuard
+from fieldlab.engine.sieve import Known
 from fieldlab.ports.executor import Batch, Outcomes, Running
-from fieldlab.ports.store import Lease, Recording, Retry
+from fieldlab.ports.store import Lease, Recording, Retry, Sifted
 
 #: a batch is to last so long, s: enough to hide the cost of a message, little enough to lose
 BATCH_S = 0.1
@@ -24,9 +25,6 @@ LARGEST_BATCH = 5_000
 LINGER_S = 0.25
 #: a batch may be so many times as large as the one before, until the cost of a trial is known
 GROWTH = 8
-
-#: which fingerprints the store has already
-Known = Callable[[Collection[str]], set[str]]
 
 
 class Pace:
@@ -144,10 +142,12 @@ class Backlog:
         if positions:
             self._waiting.append((positions, held))
 
-    def add_leases(self, leases: Iterable[Lease], known: Known | None) -> None:
-        """Take leases in."""
-        for lease in leases:
-            self.add_lease(lease, known)
+    def add_sifted(self, lease: Lease, sifted: Sifted) -> None:
+        """Take in a lease that has been looked through."""
+        self._held[lease.id] = held = _Held(
+            lease, len(sifted.positions), sifted.excluded, sifted.skipped
+        )
+        self._waiting.append((sifted.positions, held))
 
     def _unknown(self, held: _Held, positions: Sequence[int], known: Known) -> Sequence[int]:
         trials = {each: self.sequence[each] for each in positions}

@@ -31,12 +31,36 @@ class Place:
     pid: int
     #: see :func:`start_of`
     process_started: float
+    #: see :func:`this_machine`
+    machine: str = ""
+
+
+def this_machine() -> str:
+    """Name the kernel that runs, and the process numbers that it shows to this process.
+
+    A host's name doesn't tell that much: containers can share one, each with numbers of its own.
+
+    Returns
+    -------
+    str
+        The random id of the kernel's start and the number of the PID namespace (Linux), or nothing.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
 
 
 def this_place() -> Place:
     """Say where this process runs."""
     pid = os.getpid()
-    return Place(host=socket.gethostname(), pid=pid, process_started=start_of(pid))
+    return Place(
+        host=socket.gethostname(),
+        pid=pid,
+        process_started=start_of(pid),
+        machine=this_machine(),
+    )
 
 
 def this_engine(slots: int, *, user: str = "", provenance: Provenance | None = None) -> Engine:
@@ -48,6 +72,7 @@ def this_engine(slots: int, *, user: str = "", provenance: Provenance | None = N
         pid=here.pid,
         process_started=here.process_started,
         slots=slots,
+        machine=here.machine,
         user=user,
         command_line=tuple(_plain(without_credentials(word)) for word in sys.orig_argv),
         directory=_folder(),
@@ -70,17 +95,23 @@ def _plain(text: str) -> str:
 def is_dead(sign: EngineSign) -> bool:
     """Whether an engine can be taken over from."""
     engine = sign.engine
-    place = Place(host=engine.host, pid=engine.pid, process_started=engine.process_started)
+    place = Place(
+        host=engine.host,
+        pid=engine.pid,
+        process_started=engine.process_started,
+        machine=engine.machine,
+    )
     return is_gone(place, sign.silent_s)
 
 
 def is_gone(place: Place, silent_s: float) -> bool:
     """Whether a process that gives signs of life has ended.
 
-    On this machine the process table tells at once; on another machine it has to be silent for a
-    while.
+    On this machine the process table tells at once; on another machine, or in another container, it
+    has to be silent for a while.
     """
-    if place.host != socket.gethostname():
+    elsewhere = place.machine != this_machine() if place.machine else False
+    if elsewhere or place.host != socket.gethostname():
         return silent_s > SILENCE_S
     try:
         same = abs(start_of(place.pid) - place.process_started) < _SAME_START_S

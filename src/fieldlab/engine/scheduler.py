@@ -6,21 +6,20 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
+from fieldlab.domain.errors import StoreUnavailable
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.domain.trials import CampaignState
 from fieldlab.engine.backlog import Backlog, Pace
 from fieldlab.engine.feed import Feed
 from fieldlab.engine.liveness import HEARTBEAT_S, take_over, this_engine
 from fieldlab.engine.sheet import StatusSheet
-from fieldlab.engine.store_thread import StoreThread
+from fieldlab.engine.store_thread import StoreThread, unrecorded
+from fieldlab.engine.supply import Supply
 from fieldlab.ports.executor import Batch, Executor, Outcomes
 from fieldlab.ports.store import Campaign, CampaignStore, Recording
 from fieldlab.ports.store import Engine as EngineRow
 
-#: a trial that runs longer than this is recorded as running, s
-LONG_S = 1.0
 #: how often an engine without work looks again, s
 IDLE_S = 0.5
 #: ended attempts that may wait to be recorded before no further batch is begun
@@ -72,6 +71,7 @@ class Engine:
         self._backlog = Backlog(sequence)
         self._pace = Pace(campaign.definition.guard)
         self._stored = StoreThread(reports.on_trouble)
+        self._supply = Supply(store, self._stored, self._me.id, campaign, sequence)
         self._turn = asyncio.Lock()
         self._ended: list[Outcomes] = []
         self._unrecorded = 0
@@ -79,6 +79,8 @@ class Engine:
         self._batches: dict[asyncio.Task[None], Batch] = {}
         #: batches that are over; their outcomes are recorded, or are among those that have ended
         self._over: list[Batch] = []
+        #: what is being committed, with the batches that are over then; kept until it is
+        self._recording: tuple[Recording, list[Batch]] | None = None
         self.feed = feed and feed.attached(store, self._stored, self._news.set)
         self._failure: BaseException | None = None
         self._draining = False
@@ -115,13 +117,22 @@ class Engine:
             task.cancel()
         await asyncio.gather(*tasks, *self._batches, return_exceptions=True)
         try:
-            await self._record()
+            await self._record_rest()
             id_ = self._campaign.id
             await self._stored.call(lambda: self._store.retire(id_, self._me.id))
             self._campaign = await self._stored.call(lambda: self._store.campaign(id_))
             await self._stored.call(self._sheet.sync_or_tell)
         finally:
             self._stored.close()
+
+    async def _record_rest(self) -> None:
+        """Record what was under way, and what has ended since, or say how much that is."""
+        try:
+            if self._recording is not None:
+                await self._record()
+            await self._record()
+        except StoreUnavailable as error:
+            raise unrecorded(error, self._unrecorded) from error
 
     def drain(self) -> None:
         """Let the running trials end, then stop. Safe to call from a signal handler of the loop."""
@@ -131,8 +142,9 @@ class Engine:
 
     def stop(self) -> None:
         """Stop now: running trials are ended and will be tried again by the next engine."""
-        self.drain()
         self._stopping = True
+        self.drain()
+        self._stored.hurry()
 
     async def _work(self) -> None:
         """Keep the slots busy until nothing is left or the engine is told to stop."""
@@ -191,24 +203,25 @@ class Engine:
 
     async def _acquire(self) -> bool:
         """Get work from the store; False when there is none at the moment."""
-        positions = self._pace.lease(self._executor.slots)
-        retries = self._pace.retries(self._executor.slots, len(self._batches))
-        async with self._turn:
-            work = await self._stored.call(
-                lambda: self._store.acquire(self._campaign.id, self._me.id, positions, retries)
-            )
-            self._backlog.add_retries(work.retries)
-            if work.leases:  # without the trials that earlier campaigns have run
-                shared = self._campaign.shares_trials
-                known = partial(self._store.known, self._campaign.experiment_id) if shared else None
-                await self._stored.call(lambda: self._backlog.add_leases(work.leases, known))
+        slots = self._executor.slots
+        while not (self._backlog or self._draining):
+            positions = self._pace.lease(slots)
+            retries = self._pace.retries(slots, len(self._batches))
+            async with self._turn:
+                after = await self._supply.fetch(self._campaign, self._backlog, positions, retries)
+            if after is None:
+                break
+            self._campaign = after
+            self._listener(after)
+            if self._backlog.has_used_up:
+                await self._record()  # excluded ones make room for others
         return bool(self._backlog)
 
     async def _is_over(self) -> bool:
         """With nothing under way: whether this engine has nothing more to do."""
-        if self._draining:
-            return True
-        async with self._turn:
+        async with self._turn:  # a commit under way is waited for
+            if self._draining:
+                return True
             if self._backlog.has_leases or (self.feed is not None and not self.feed.is_over):
                 return False
             id_ = self._campaign.id
@@ -227,11 +240,14 @@ class Engine:
     async def _record(self) -> None:
         """Commit what has ended by now, and follow with the spreadsheet."""
         async with self._turn:
-            ended, self._ended = self._ended, []
-            over, self._over = self._over, []
-            recording = self._backlog.recording(ended)
+            if self._recording is None:
+                ended, self._ended = self._ended, []
+                over, self._over = self._over, []
+                self._recording = self._backlog.recording(ended), over
+            recording, over = self._recording
             if recording:
                 await self._commit(recording)
+            self._recording = None
             for batch in over:
                 self._backlog.forget(batch)
         if not recording:
@@ -257,7 +273,8 @@ class Engine:
             async with self._turn:
                 state = await self._stored.call(lambda: self._store.heartbeat(id_, self._me.id))
                 await self._stored.call(lambda: take_over(self._store, id_))
-                await self._begin_long()
+                running = self._executor.running()
+                await self._supply.begin_long(self._campaign, self._backlog, running)
                 await self._stored.call(self._sheet.follow)
             if state is not CampaignState.RUNNING:
                 self._obey(state)
@@ -266,20 +283,7 @@ class Engine:
             self._listener(self._campaign)
             await asyncio.sleep(HEARTBEAT_S / 2)
 
-    async def _begin_long(self) -> None:
-        """Record the trials as running that have run for a while."""
-        rows = self._backlog.unrecorded(self._executor.running(), LONG_S)
-        if not rows:
-            return
-        begun = await self._stored.call(
-            lambda: self._store.begin(self._campaign.id, self._me.id, rows)
-        )
-        self._backlog.begun |= begun
-
     def _obey(self, state: CampaignState) -> None:
         """Do what a changed state of the campaign asks for."""
-        if state is CampaignState.CANCELLED:
-            self.stop()
-        else:
-            self.drain()
-        self._news.set()
+        self._stopping = self._stopping or state is CampaignState.CANCELLED
+        self.drain()

@@ -189,6 +189,7 @@ class _Member:
             host=self._place.host,
             pid=self._place.pid,
             process_started=self._place.process_started,
+            machine=self._place.machine,
             in_work=0 if self.run is None else self.run.in_work,
             handled=tally.handled,
             failed=tally.failed,

@@ -11,8 +11,9 @@ import mmap
 import os
 import struct
 import tempfile
+from time import monotonic  # bound here: a function under test may replace time.monotonic
 
-_TRIAL = struct.Struct("=qd")
+_TRIAL = struct.Struct("=qdd")
 _GROUP = struct.Struct("=q")
 _FLAG_AT = _TRIAL.size + _GROUP.size
 _LARGEST_PID = 2**31
@@ -38,16 +39,21 @@ class Cell:
 
     def enter(self, ordinal: int, started: float) -> None:
         """Say which trial of the batch begins, and when (Unix time, s)."""
-        _TRIAL.pack_into(self._memory, 0, ordinal, started)
+        _TRIAL.pack_into(self._memory, 0, ordinal, started, monotonic())
 
     def leave(self) -> None:
         """Say that no trial runs."""
-        _TRIAL.pack_into(self._memory, 0, IDLE, 0.0)
+        _TRIAL.pack_into(self._memory, 0, IDLE, 0.0, 0.0)
 
     def trial(self) -> tuple[int, float]:
         """Read the place of the running trial in its batch (or IDLE), and when it began."""
-        ordinal, started = _TRIAL.unpack_from(self._memory, 0)
+        ordinal, started, _ = _TRIAL.unpack_from(self._memory, 0)
         return ordinal, started
+
+    def running_s(self) -> float:
+        """Tell how long the trial has been running, however the clock was set; 0 if none runs."""
+        ordinal, _, since = _TRIAL.unpack_from(self._memory, 0)
+        return 0.0 if ordinal == IDLE else monotonic() - since
 
     @property
     def group(self) -> int:

@@ -83,5 +83,7 @@ async def receive(reader: asyncio.StreamReader) -> Message | None:
         body = await reader.readexactly(size)
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
-    message: Message = json.loads(body)
+    message = json.loads(body)
+    if not isinstance(message, dict):
+        raise ValueError(f"a message that is no mapping but {type(message).__name__}")
     return message

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,20 @@ START_S = 120.0
 REPORT_S = 5.0
 #: end status of a trial that has spoilt its worker's messages
 BROKEN = "broken messages"
+#: what a worker's messages are about, each by the key that they have
+KINDS = {"ready", "problems", "outcomes", "ended"}
+#: how long the keeper may take to end everything when the engine is done with it, s
+CLEANING_S = 5.0
 #: stands for the number of a worker that a dying keeper didn't spawn
 GONE = 0
+
+
+class KeeperGone(ExecutionError):
+    """The keeper died, and whatever it kept; another try starts another."""
+
+
+_GONE = "The keeper of the worker processes is gone"
+_LIMITS = "Raise the limit (see `ulimit -a`), or use fewer slots (`--slots`)"
 
 
 @dataclass(slots=True, eq=False)
@@ -48,12 +61,13 @@ class WorkerHandle:
             await self.writer.drain()
 
     async def receive(self) -> Message | None:
-        """Wait for a message; None when the worker is gone."""
-        try:
-            return await receive(self.reader)
-        except ValueError:
-            self.condemned = self.condemned or BROKEN
-            return None
+        """Wait for a message; None when the worker is gone, or can't be understood any more."""
+        with contextlib.suppress(ValueError):
+            message = await receive(self.reader)
+            if message is None or _is_sound(message):
+                return message
+        self.condemned = self.condemned or BROKEN
+        return None
 
     async def ended(self) -> int | None:
         """Wait for the exit code of a worker whose socket has closed."""
@@ -70,6 +84,17 @@ class WorkerHandle:
             kill_tree(self.pid)
             kill_group(self.pid)
         self.writer.close()
+
+
+def _is_sound(message: Message) -> bool:
+    """Whether a message is one of a worker's: a trial can have written anything."""
+    problems = message.get("problems", [])
+    return (
+        bool(message.keys() & KINDS)
+        and isinstance(problems, list)
+        and all(isinstance(each, list) and len(each) == 3 for each in problems)
+        and all(isinstance(each[1], list) for each in problems)
+    )
 
 
 def refuse(answer: Message) -> None:
@@ -99,15 +124,19 @@ class Crew:
         Where they write what functions print.
     environment
         Added to the workers' environment.
+    on_keeper_gone
+        Called when the keeper has died, and all workers with it.
     """
 
     setup: Message
     log: Path
     environment: dict[str, str]
+    on_keeper_gone: Callable[[], None] = lambda: None
     _keeper: subprocess.Popen[bytes] | None = None
     _channel: socket.socket | None = None
     _reports: asyncio.Task[None] | None = None
-    _spawned: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
+    #: number of each new worker, or why there is none
+    _spawned: asyncio.Queue[int | str] = field(default_factory=asyncio.Queue)
     _workers: dict[int, WorkerHandle] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -118,8 +147,10 @@ class Crew:
         ------
         BadInput
             The tool can't be used.
+        KeeperGone
+            The keeper died meanwhile.
         ExecutionError
-            The worker died, or took too long.
+            The worker died, or took too long, or can't be started.
         """
         worker = await self._spawn()
         try:
@@ -143,6 +174,8 @@ class Crew:
             ) from None
         if answer is None:
             code = await worker.ended()
+            if code is None and not worker.condemned:
+                raise KeeperGone(_GONE)
             raise ExecutionError(
                 f"A worker died while it started ({code=})",
                 remedy=f"See what it printed in {self.log}",
@@ -151,34 +184,50 @@ class Crew:
 
     async def _spawn(self) -> WorkerHandle:
         async with self._turn:
-            if self._keeper is None or self._keeper.poll() is not None:
-                await self._start_keeper()
-            ours, theirs = socket.socketpair()
             try:
-                cell = await self._send_files(theirs)
-                async with asyncio.timeout(START_S):
-                    pid = await self._spawned.get()
-                if pid == GONE:
-                    raise ConnectionError
-            except (OSError, TimeoutError) as error:
-                ours.close()
-                raise ExecutionError("The keeper of the worker processes is gone") from error
-            reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-            gone: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-            worker = WorkerHandle(pid=pid, reader=reader, writer=writer, cell=cell, exit=gone)
-            self._workers[pid] = worker
-            return worker
+                return await self._spawn_one()
+            except ConnectionError as error:
+                raise KeeperGone(_GONE) from error
+            except TimeoutError as error:
+                raise ExecutionError(
+                    f"The keeper of the worker processes hasn't answered for {START_S:.0f} s"
+                ) from error
+            except OSError as error:
+                raise ExecutionError(
+                    f"A worker process can't be started: {error.strerror}", remedy=_LIMITS
+                ) from error
+
+    async def _spawn_one(self) -> WorkerHandle:
+        if self._keeper is None or self._keeper.poll() is not None:
+            await self._start_keeper()
+        ours, theirs = socket.socketpair()
+        try:
+            cell = await self._send_files(theirs)
+            async with asyncio.timeout(START_S):
+                pid = await self._spawned.get()
+            if pid == GONE:
+                raise ConnectionError
+            if isinstance(pid, str):
+                raise OSError(0, pid)
+        except BaseException:
+            ours.close()
+            raise
+        reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+        gone: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        worker = WorkerHandle(pid=pid, reader=reader, writer=writer, cell=cell, exit=gone)
+        self._workers[pid] = worker
+        return worker
 
     async def _send_files(self, theirs: socket.socket) -> Cell:
         """Ask the keeper for a worker that has this end of a socket pair, a cell and the log."""
-        cell, cell_fd = Cell.create()
         argv = [sys.executable, "-P", "-m", "fieldlab.execution.worker"]
-        try:
-            with theirs, self.log.open("ab") as log:
+        with theirs, self.log.open("ab") as log:
+            cell, cell_fd = Cell.create()
+            try:
                 files = [theirs.fileno(), cell_fd, log.fileno()]
                 await asyncio.to_thread(self._ask, {"spawn": argv}, files)
-        finally:
-            os.close(cell_fd)
+            finally:
+                os.close(cell_fd)
         return cell
 
     def _ask(self, message: Message, files: list[int]) -> None:
@@ -189,11 +238,12 @@ class Crew:
     async def _start_keeper(self) -> None:
         if self._reports is not None:
             await self._reports  # of the one before: it closes the books on its workers
-        ours, theirs = socket.socketpair()
+        if self._channel is not None:
+            self._channel.close()
+        self._channel, theirs = socket.socketpair()
         self._keeper = await asyncio.to_thread(self._start_process, theirs)
-        self._channel = ours
         self._spawned = asyncio.Queue()
-        reader, _writer = await asyncio.open_connection(sock=ours.dup())
+        reader, _writer = await asyncio.open_connection(sock=self._channel.dup())
         self._reports = asyncio.create_task(self._follow(reader, _writer))
 
     def _start_process(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
@@ -213,10 +263,14 @@ class Crew:
         while (report := await receive(reader)) is not None:
             if "spawned" in report:
                 self._spawned.put_nowait(report["spawned"])
+            elif "failed" in report:
+                self._spawned.put_nowait(str(report["failed"]))
             elif worker := self._workers.pop(report["exited"], None):
                 self._ended(worker, report["code"])
         writer.close()
         self._spawned.put_nowait(GONE)
+        if self._workers:
+            self.on_keeper_gone()
         for worker in self._workers.values():
             self._ended(worker, None)
         self._workers.clear()
@@ -248,8 +302,17 @@ class Crew:
             self._channel.close()
             self._channel = None
         if self._keeper is not None:
-            await asyncio.to_thread(self._keeper.wait)
+            await asyncio.to_thread(_wait_or_kill, self._keeper)
         if self._reports is not None:
             await self._reports
         for worker in workers:
             worker.bury()
+
+
+def _wait_or_kill(keeper: subprocess.Popen[bytes]) -> None:
+    """Wait until the keeper has ended everything; one that is suspended never does."""
+    try:
+        keeper.wait(CLEANING_S)
+    except subprocess.TimeoutExpired:
+        kill_tree(keeper.pid)
+        keeper.wait()

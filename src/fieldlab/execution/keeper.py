@@ -3,16 +3,20 @@
 It has a session of its own, so that neither Ctrl-C nor a kill of the engine's group reaches it; it
 notices the engine's death by the end of its socket and then kills all descendants. On Linux it
 inherits what a dead worker leaves behind. Should the keeper itself be killed, the kernel kills its
-workers, and the engine their process groups.
+workers, and its *guard* inherits and kills what is below them. The guard is the keeper's parent, a
+fork that only waits (on Linux); should the guard be killed, the keeper ends everything. Only when
+both are killed at once something may be left that a function has put into another session.
 
 Run as ``python -m fieldlab.execution.keeper FD``; it reads ``{"spawn": argv}`` with the worker's
-files and ``{"kill": pid}``, and writes ``{"spawned": pid}`` and ``{"exited": pid, "code": n}``.
+files and ``{"kill": pid}``, and writes ``{"spawned": pid}`` or ``{"failed": why}``, and
+``{"exited": pid, "code": n}``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 import socket
@@ -20,10 +24,18 @@ import subprocess
 import sys
 
 from fieldlab.execution.channel import Channel
-from fieldlab.execution.processes import adopt_orphans, children, kill_tree, reap_strays
+from fieldlab.execution.processes import (
+    adopt_orphans,
+    children,
+    die_with_parent,
+    kill_tree,
+    reap_strays,
+)
 
 #: files that come with a worker: its socket, its cell, its log
 WORKER_FILES = 3
+#: how long the guard lets the keeper clean up when the engine is gone, ms
+CLEANING_MS = 2_000
 
 
 class Keeper:
@@ -65,18 +77,23 @@ class Keeper:
 
     def _spawn(self, argv: list[str], files: list[int]) -> None:
         ends, log = files[:-1], files[-1]
-        process = subprocess.Popen(
-            [*argv, str(os.getpid()), *map(str, ends)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=ends,
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                [*argv, str(os.getpid()), *map(str, ends)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=ends,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._engine.send({"failed": str(error.strerror)})
+            return
+        finally:
+            for descriptor in files:
+                os.close(descriptor)
         process.returncode = 0  # collected here, by number: Popen is not to warn about it
         self._workers.add(process.pid)
-        for descriptor in files:
-            os.close(descriptor)
         self._engine.send({"spawned": process.pid})
 
     def _collect(self) -> None:
@@ -104,17 +121,49 @@ class Keeper:
         reap_strays()
 
 
+def guard(keeper: int, engine: socket.socket) -> None:
+    """Wait until the keeper or the engine is gone, then kill whatever is left of them."""
+    ended = os.pidfd_open(keeper)
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(engine, select.POLLRDHUP)
+    if ended not in (descriptor for descriptor, _ in poll.poll()):
+        poll.unregister(engine)
+        poll.poll(CLEANING_MS)
+    kill_tree(keeper)
+    reap_strays()
+
+
+class _GuardGone(Exception):
+    """The guard was killed."""
+
+
+def _end(*_: object) -> None:
+    raise _GuardGone
+
+
 def main() -> None:
-    """Run the keeper on the socket whose descriptor is the only argument."""
+    """Run the keeper on the socket whose descriptor is the only argument, below its guard."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     adopt_orphans()
-    keeper = Keeper(Channel(socket.socket(fileno=int(sys.argv[1]))))
+    engine = socket.socket(fileno=int(sys.argv[1]))
+    if sys.platform == "linux":
+        parent = os.getpid()
+        child = os.fork()
+        if child:
+            guard(child, engine)
+            return
+        signal.signal(signal.SIGUSR1, _end)
+        adopt_orphans()
+        die_with_parent(parent, signal.SIGUSR1)
+    keeper = Keeper(Channel(engine))
     try:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, _GuardGone):
             keeper.serve()
     finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         keeper.end()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenacity import retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, retry_if_exception_type, wait_random_exponential
 from tenacity.asyncio import AsyncRetrying
 
 from fieldlab.domain.commands import describe_exit
@@ -17,13 +17,15 @@ from fieldlab.domain.errors import BadInput, ExecutionError
 from fieldlab.domain.ids import canonical
 from fieldlab.domain.parameters import TrialSequence, sequence_from
 from fieldlab.domain.trials import AttemptState, FailureClass
+from fieldlab.execution.batches import batch_message, read_end, read_outcomes
 from fieldlab.execution.cell import IDLE
 from fieldlab.execution.channel import Message
-from fieldlab.execution.crew import Crew, WorkerHandle, refuse
+from fieldlab.execution.crew import BROKEN, Crew, KeeperGone, WorkerHandle, refuse
 from fieldlab.execution.functions import FUNCTION_KINDS
 from fieldlab.execution.processes import GRACE_S
 from fieldlab.execution.sequences import quasi_sequence
-from fieldlab.ports.executor import AttemptRecord, Batch, Outcomes, Running, Setup, Shape
+from fieldlab.execution.suspicion import Suspicion
+from fieldlab.ports.executor import AttemptRecord, Batch, Outcomes, Running, Setup
 
 #: time limits are looked at this often, s
 TICK_S = 0.1
@@ -32,8 +34,12 @@ MARGIN_S = 3 * GRACE_S
 
 #: workers that are tried in place of one that died
 REPLACEMENTS = 5
+#: how long keepers that die may be replaced by others, s
+KEEPERS_S = 60.0
 #: end status of a trial whose time limit was over
 TIMEOUT = "timeout"
+#: end status of a trial that kills what it runs on
+KILLED_KEEPER = "killed the keeper of its process"
 
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -81,6 +87,7 @@ class LocalExecutor:
         self._sequence: TrialSequence | None = None
         self._timeout_s = 0.0
         self._ticker: asyncio.Task[None] | None = None
+        self._suspicion = Suspicion()
 
     @property
     def slots(self) -> int:
@@ -101,9 +108,11 @@ class LocalExecutor:
             "timeout_s": setup.timeout_s,
             "patience": setup.patience,
         }
-        self._crew = Crew(message, folder / "workers.log", self._environment())
+        self._crew = Crew(
+            message, folder / "workers.log", self._environment(), self._suspect_what_runs
+        )
         hired = await asyncio.gather(
-            *(self._crew.hire() for _ in range(self._slot_count)), return_exceptions=True
+            *(self._hired(self._crew, 1) for _ in range(self._slot_count)), return_exceptions=True
         )
         failures = [each for each in hired if isinstance(each, BaseException)]
         if failures:
@@ -126,7 +135,16 @@ class LocalExecutor:
         self._all.add(slot)
         self._idle.put_nowait(slot)
 
+    def _suspect_what_runs(self) -> None:
+        self._suspicion.keeper_died(each.position for each in self.running())
+
     async def run(self, batch: Batch, deliver: Deliver) -> Sequence[int]:
+        if batch.numbers and self._suspicion.suspects(batch.positions):
+            async with self._suspicion.apart:
+                return await self._run(batch, deliver)
+        return await self._run(batch, deliver)
+
+    async def _run(self, batch: Batch, deliver: Deliver) -> Sequence[int]:
         left: Sequence[int] = range(len(batch.positions))
         alone = False
         while left:
@@ -159,14 +177,22 @@ class LocalExecutor:
     async def _run_on(self, slot: _Slot, deliver: Deliver) -> tuple[int, bool]:
         """Give a worker what is left of a batch; how many it has done, and whether it lives."""
         assert slot.batch is not None
-        await slot.worker.send(_batch_message(slot.batch, slot.ordinals))
+        await slot.worker.send(batch_message(slot.batch, slot.ordinals))
         done = 0
         while (message := await slot.worker.receive()) is not None:
+            if "outcomes" not in message and slot.worker.cell.trial()[0] != IDLE:
+                slot.worker.condemned = BROKEN  # a worker says that when no trial runs
+                break
             refuse(message)
-            if "ended" in message:
-                return int(message["unrun"]), True
-            outcomes = _outcomes(message)
+            try:
+                if "ended" in message:
+                    return read_end(message, slot.batch, done, len(slot.ordinals)), True
+                outcomes = read_outcomes(message, slot.batch, slot.ordinals[done:])
+            except ValueError:
+                slot.worker.condemned = slot.worker.condemned or BROKEN
+                break
             done += len(outcomes.records) + outcomes.excluded
+            self._suspicion.clear([each.position for each in outcomes.records])
             deliver(outcomes)
         return done, False
 
@@ -201,20 +227,27 @@ class LocalExecutor:
 
     def _culprit(self, slot: _Slot, done: int, *, certain: bool) -> int:
         """Tell which of a dead worker's trials it was running; ``certain``: it had only one."""
-        place, started = slot.worker.cell.trial()
+        place, _ = slot.worker.cell.trial()
         if self._stopping or done >= len(slot.ordinals):
             return IDLE
         if not done <= place < len(slot.ordinals):
             return 0 if certain else IDLE
-        if slot.worker.condemned == TIMEOUT and time.time() - started <= self._timeout_s:
+        if slot.worker.condemned == TIMEOUT and slot.worker.cell.running_s() <= self._timeout_s:
             return IDLE  # the one that was overdue has just ended; this one is innocent
         return place
 
-    async def _hired(self, crew: Crew) -> WorkerHandle:
-        """Hire a replacement; one that dies at once, or with the keeper, is replaced as well."""
+    async def _hired(self, crew: Crew, tries: int = REPLACEMENTS) -> WorkerHandle:
+        """Hire a worker; one that dies at once, or with the keeper, is replaced as well."""
+
+        def is_enough(state: RetryCallState) -> bool:
+            if state.outcome and isinstance(state.outcome.exception(), KeeperGone):
+                return time.monotonic() - state.start_time > KEEPERS_S
+            return state.attempt_number >= tries
+
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(ExecutionError),
-            stop=stop_after_attempt(REPLACEMENTS),
+            stop=is_enough,
+            wait=wait_random_exponential(multiplier=0.05, max=2.0),
             reraise=True,
         ):
             with attempt:
@@ -231,23 +264,8 @@ class LocalExecutor:
         assert trial is not None
         now = time.time()
         started = worker.cell.trial()[1]
-        failure = FailureClass.EXPERIMENT
-        if worker.condemned == TIMEOUT:
-            status = TIMEOUT
-            error = f"Its time limit of {self._timeout_s:g} s was over; its process was killed."
-        elif worker.condemned:
-            status = worker.condemned
-            error = "It wrote to, or closed, files of the worker process that it hadn't opened."
-        elif code is None:
-            status, failure = "lost", FailureClass.INFRASTRUCTURE
-            error = "The keeper of the worker processes died, and the workers with it."
-        else:
-            status = f"process died: {describe_exit(code)}"
-            error = (
-                f"The worker process that ran it ended in the middle ({describe_exit(code)}). A"
-                " crash in compiled code, too little memory, or os._exit can be the cause; what"
-                " it printed is in workers.log."
-            )
+        guilty = self._suspicion.is_guilty(position)
+        status, failure, error = _verdict(worker.condemned, code, self._timeout_s, guilty=guilty)
         record = AttemptRecord(
             position=position,
             repeat=trial.repeat,
@@ -273,8 +291,7 @@ class LocalExecutor:
         while self._timeout_s:
             await asyncio.sleep(TICK_S)
             for slot in list(self._all):  # which may change while one is dismissed
-                running = slot.running()
-                if running and time.time() - running.started > self._timeout_s:
+                if slot.running() and slot.worker.cell.running_s() > self._timeout_s:
                     assert self._crew is not None
                     slot.worker.condemned = slot.worker.condemned or TIMEOUT
                     await self._crew.dismiss(slot.worker)
@@ -294,37 +311,38 @@ class LocalExecutor:
             await self._crew.close(GRACE_S + 1 if self.running() else 0)
 
 
+def _verdict(
+    condemned: str, code: int | None, timeout_s: float, *, guilty: bool
+) -> tuple[str, FailureClass, str]:
+    """Say how a trial ended whose worker is dead: end status, whose fault, and why."""
+    if condemned == TIMEOUT:
+        error = f"Its time limit of {timeout_s:g} s was over; its process was killed."
+        return TIMEOUT, FailureClass.EXPERIMENT, error
+    if condemned:
+        error = "It wrote to, or closed, files of the worker process that it hadn't opened."
+        return condemned, FailureClass.EXPERIMENT, error
+    if code is None and guilty:
+        error = (
+            "The keeper, the process that started its worker, died while it ran, as it did before;"
+            " of the trials that have seen that, it is the only one that ran again."
+        )
+        return KILLED_KEEPER, FailureClass.EXPERIMENT, error
+    if code is None:
+        error = "The keeper of the worker processes died, and the workers with it."
+        return "lost", FailureClass.INFRASTRUCTURE, error
+    how = describe_exit(code)
+    error = (
+        f"The worker process that ran it ended in the middle ({how}). A crash in compiled code, too"
+        " little memory, or os._exit can be the cause; what it printed is in workers.log."
+    )
+    return f"process died: {how}", FailureClass.EXPERIMENT, error
+
+
 def processors() -> int:
     """Count the processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _batch_message(batch: Batch, ordinals: Sequence[int]) -> Message:
-    if isinstance(batch.positions, range) and isinstance(ordinals, range) and not batch.numbers:
-        part = batch.positions[ordinals.start : ordinals.stop]
-        return {"batch": batch.id, "start": part.start, "stop": part.stop}
-    return {
-        "batch": batch.id,
-        "positions": [batch.positions[each] for each in ordinals],
-        "numbers": [batch.number(each) for each in ordinals],
-        "points": [
-            (batch.points[each].parameters, batch.points[each].repeat)
-            for each in (ordinals if batch.points else ())
-        ],
-    }
-
-
-def _outcomes(message: Message) -> Outcomes:
-    shapes = [Shape(tuple(names), tuple(types)) for names, types in message["shapes"]]
-    return Outcomes(
-        batch=message["outcomes"],
-        shapes=shapes,
-        records=[AttemptRecord._make(each) for each in message["records"]],
-        parameters=frozenset(message["parameters"]),
-        excluded=message["excluded"],
-    )
 
 
 async def check_tool(setup: Setup) -> None:

@@ -85,31 +85,41 @@ class Rate:
     """How fast trials end, from what was seen in the last seconds."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
+        #: when, attempts that had ended, positions that had been passed over
+        self._seen: deque[tuple[float, int, int]] = deque()
 
     def see(self, campaign: Campaign) -> None:
-        """Take in how many attempts have ended by now."""
+        """Take in how many attempts have ended by now, and what needed none."""
         now = time.monotonic()
-        self._seen.append((now, campaign.attempts))
+        self._seen.append((now, campaign.attempts, campaign.skipped + campaign.excluded))
         while len(self._seen) > 2 and now - self._seen[1][0] > WINDOW_S:
             self._seen.popleft()
 
     @property
     def per_s(self) -> float:
         """Attempts in a second; 0 as long as nobody can say."""
+        return self._growth(1)
+
+    @property
+    def passed_per_s(self) -> float:
+        """Positions in a second that need no attempt: excluded ones, and recorded ones."""
+        return self._growth(2)
+
+    def _growth(self, column: int) -> float:
         if len(self._seen) < 2:
             return 0.0
-        (start, before), (end, after) = self._seen[0], self._seen[-1]
-        return (after - before) / (end - start) if end > start else 0.0
+        first, last = self._seen[0], self._seen[-1]
+        return (last[column] - first[column]) / (last[0] - first[0]) if last[0] > first[0] else 0.0
 
     def describe(self, campaign: Campaign) -> str:
         """Say how many failed, how fast it goes, how long it will take."""
-        rate = self.per_s
+        rate, passed = self.per_s, self.passed_per_s
         total = total_of(campaign)
         left = 0 if total is None or is_bound(campaign) else total - campaign.done
         said = [
             f"{campaign.failed:,} failed" if campaign.failed else "",
             rate_text(rate) if rate else "",
+            f"passing over {passed:,.0f}/s" if passed >= 1 else "",
             left_text(left / rate) if rate and left > 0 else "",
         ]
         return ", ".join(each for each in said if each)

@@ -169,6 +169,8 @@ class ActorSign:
     last_error: str = ""
     #: Unix time, s
     last_error_at: float | None = None
+    #: as of :class:`fieldlab.ports.store.Engine`
+    machine: str = ""
 
 
 class ActorRegistry(Protocol):

@@ -83,6 +83,20 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sifted:
+    """A range of positions that an engine has looked through before it leases it."""
+
+    start: int
+    stop: int
+    #: those of the range that are trials to run
+    positions: Sequence[int]
+    #: how many of them the space excludes
+    excluded: int
+    #: how many are trials that another campaign has recorded
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """A trial that is to be tried again; it is recorded as running."""
 
@@ -119,6 +133,8 @@ class Engine:
     directory: str = ""
     #: code and environment that it runs trials with
     provenance: Provenance | None = None
+    #: which kernel it runs on, and which process numbers it sees; empty: only the host is known
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,8 +243,23 @@ class CampaignStore(Protocol):
         """
         ...
 
-    def acquire(self, campaign_id: int, engine_id: str, positions: int, retries: int) -> Work:
-        """Lease at most so many new positions, and at most so many trials to try again."""
+    def acquire(
+        self,
+        campaign_id: int,
+        engine_id: str,
+        positions: int,
+        retries: int,
+        sifted: Sifted | None = None,
+    ) -> Work:
+        """Lease at most so many new positions, and at most so many trials to try again.
+
+        Parameters
+        ----------
+        sifted
+            The new positions, if they have been looked through: leased whole, however many they
+            are, or passed over at once if there is nothing to run among them. Nothing new is
+            leased if another engine has taken them meanwhile.
+        """
         ...
 
     def known(self, experiment_id: int, fingerprints: Collection[str]) -> set[str]:

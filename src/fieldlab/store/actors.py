@@ -14,8 +14,8 @@ from fieldlab.store.bus_tables import actors
 from fieldlab.store.database import Database, clock
 
 _FIRST = (
-    "id", "name", "group_name", "topics", "host", "pid", "process_started", "started_at",
-    "heartbeat_at",
+    "id", "name", "group_name", "topics", "host", "pid", "process_started", "machine",
+    "started_at", "heartbeat_at",
 )  # fmt: skip
 _NEXT = (
     "heartbeat_at", "in_work", "handled", "failed", "restarts", "last_error", "last_error_at",
@@ -40,6 +40,7 @@ class SqlActors:
                     each.host,
                     each.pid,
                     each.process_started,
+                    each.machine or None,
                     now,
                     now,
                 )
@@ -96,6 +97,7 @@ def read_actors(connection: sa.Connection, *, ended: bool = False) -> list[Actor
                 host=row.host,
                 pid=row.pid,
                 process_started=row.process_started,
+                machine=row.machine or "",
                 in_work=row.in_work,
                 handled=row.handled,
                 failed=row.failed,

@@ -74,6 +74,7 @@ actors = sa.Table(
     sa.Column("host", sa.Text, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("process_started", sa.Float(53), nullable=False),
+    sa.Column("machine", sa.Text),
     sa.Column("started_at", UtcTimestamp, nullable=False),
     sa.Column("heartbeat_at", UtcTimestamp, nullable=False),
     sa.Column("ended_at", UtcTimestamp),

@@ -11,14 +11,19 @@ import sqlalchemy as sa
 from fieldlab.domain.errors import Conflict
 from fieldlab.domain.parameters import TrialPoint
 from fieldlab.domain.trials import AttemptState, CampaignState, TrialState
-from fieldlab.ports.store import Campaign, Lease, Retry, Work
+from fieldlab.ports.store import Campaign, Lease, Retry, Sifted, Work
 from fieldlab.store import tables
-from fieldlab.store.campaigns import lock_campaign
+from fieldlab.store.campaigns import add_counts, lock_campaign
 from fieldlab.store.transitions import ATTEMPTS, TRIALS, Cause, advance_all
 
 
 def acquire(
-    connection: sa.Connection, campaign_id: int, engine_id: str, positions: int, retries: int
+    connection: sa.Connection,
+    campaign_id: int,
+    engine_id: str,
+    positions: int,
+    retries: int,
+    sifted: Sifted | None = None,
 ) -> Work:
     """Lease new positions and due retries; see :class:`fieldlab.ports.store.CampaignStore`."""
     campaign = lock_campaign(connection, campaign_id)
@@ -30,7 +35,10 @@ def acquire(
         return Work(state=campaign.state, retries=due)
     leases = _take_free(connection, campaign_id, engine_id, positions)
     left = positions - sum(lease.stop - lease.start for lease in leases)
-    fresh = _take_fresh(connection, campaign, engine_id, left)
+    if left > 0 and sifted is not None:
+        fresh = _take_sifted(connection, campaign, engine_id, sifted)
+    else:
+        fresh = _take_fresh(connection, campaign, engine_id, left)
     leases += [fresh] if fresh else []
     return Work(state=campaign.state, leases=leases, retries=due)
 
@@ -166,17 +174,54 @@ def _take_fresh(
     start, stop = campaign.cursor, min(ends)
     if stop <= start:
         return None
+    return _lease(connection, campaign, engine_id, start, stop)
+
+
+def _take_sifted(
+    connection: sa.Connection, campaign: Campaign, engine_id: str, sifted: Sifted
+) -> Lease | None:
+    """Take a range that has been looked through; one without a trial to run is only passed."""
+    if campaign.cursor != sifted.start:
+        return None
+    trials = sifted.stop - sifted.excluded
+    if campaign.wanted is not None and trials > campaign.wanted + campaign.excluded:
+        return None
+    add_counts(connection, campaign.id, excluded=sifted.excluded)
+    if sifted.positions:
+        return _lease(connection, campaign, engine_id, sifted.start, sifted.stop, sifted.excluded)
+    add_counts(connection, campaign.id, skipped=sifted.skipped)
+    _move_cursor(connection, campaign, sifted.stop)
+    return None
+
+
+def _lease(
+    connection: sa.Connection,
+    campaign: Campaign,
+    engine_id: str,
+    start: int,
+    stop: int,
+    excluded: int = 0,
+) -> Lease:
     first_id = reserve_ids(connection, "trials", stop - start)
-    connection.execute(
-        sa.update(tables.campaigns).where(tables.campaigns.c.id == campaign.id).values(cursor=stop)
-    )
+    _move_cursor(connection, campaign, stop)
     created = connection.execute(
         sa.insert(tables.leases).values(
-            campaign_id=campaign.id, start=start, stop=stop, first_id=first_id, engine_id=engine_id
+            campaign_id=campaign.id,
+            start=start,
+            stop=stop,
+            first_id=first_id,
+            engine_id=engine_id,
+            excluded=excluded,
         )
     )
     lease_id = int(created.inserted_primary_key[0])  # type: ignore[index]
     return Lease(id=lease_id, start=start, stop=stop, first_id=first_id)
+
+
+def _move_cursor(connection: sa.Connection, campaign: Campaign, stop: int) -> None:
+    connection.execute(
+        sa.update(tables.campaigns).where(tables.campaigns.c.id == campaign.id).values(cursor=stop)
+    )
 
 
 def reserve_ids(connection: sa.Connection, name: str, count: int) -> int:

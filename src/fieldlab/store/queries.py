@@ -22,7 +22,7 @@ class Activity:
 
     running: int
     queued: int
-    #: rate of the newest attempts, 1/s; 0 when there are too few
+    #: rate of the newest attempts since engines work on it, 1/s; 0 when there are too few
     rate: float
     #: how failed trials ended, kind by kind as ``kind_of`` has it, the most frequent first
     failures: tuple[tuple[str, int], ...]
@@ -115,9 +115,20 @@ def activity(connection: sa.Connection, campaign: Campaign) -> Activity:
             attempts.c.campaign_id == campaign.id, tables.in_state(attempts, AttemptState.RUNNING)
         )
     )
+    engines = tables.engines
+    # since those that work on it now began: before that it may have paused for days
+    since = (
+        sa.select(sa.func.min(engines.c.started_at))
+        .where(engines.c.campaign_id == campaign.id, engines.c.ended_at.is_(None))
+        .scalar_subquery()
+    )
     newest = (
         sa.select(attempts.c.ended_at)
-        .where(attempts.c.campaign_id == campaign.id, attempts.c.sequence.is_not(None))
+        .where(
+            attempts.c.campaign_id == campaign.id,
+            attempts.c.sequence.is_not(None),
+            attempts.c.ended_at >= since,
+        )
         .order_by(attempts.c.sequence.desc())
         .limit(1000)
         .subquery()

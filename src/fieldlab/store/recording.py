@@ -61,9 +61,10 @@ class Recorder:
         self._write_results(won)
         counts = self._counts(won)
         for lease, (excluded, skipped) in recording.finished.items():
-            absent = self._end_lease(lease)
-            if absent is not None:
-                counts["excluded"] += excluded
+            ended_lease = self._end_lease(lease)
+            if ended_lease is not None:
+                absent, counted = ended_lease
+                counts["excluded"] += excluded - counted
                 # what another campaign ran first, some of it only while this one tried it too
                 shared = self.campaign.shares_trials
                 counts["skipped"] += absent - excluded if shared else skipped
@@ -238,22 +239,27 @@ class Recorder:
                 counts[each.target] += 1
         return counts
 
-    def _end_lease(self, lease_id: int) -> int | None:
-        """Count the positions of a used-up lease that have no trial here; None if it's not ours."""
+    def _end_lease(self, lease_id: int) -> tuple[int, int] | None:
+        """Count a used-up lease's positions that have no trial here; None if it's not ours.
+
+        The second number is of excluded positions that were counted when it was leased.
+        """
         leases, trials = tables.leases, tables.trials
         gone = self.connection.execute(
             sa.delete(leases)
             .where(leases.c.id == lease_id, leases.c.engine_id == self.engine_id)
-            .returning(leases.c.start, leases.c.stop)
+            .returning(leases.c.start, leases.c.stop, leases.c.excluded)
         ).one_or_none()
-        if gone is None or not self.campaign.shares_trials:
-            return None if gone is None else 0
+        if gone is None:
+            return None
+        if not self.campaign.shares_trials:
+            return 0, gone.excluded
         own = sa.select(sa.func.count()).where(
             trials.c.campaign_id == self.campaign.id,
             trials.c.position >= gone.start,
             trials.c.position < gone.stop,
         )
-        return int(gone.stop - gone.start - self.connection.scalar(own))
+        return int(gone.stop - gone.start - self.connection.scalar(own)), gone.excluded
 
     def _guard(self, won: Sequence[_Ended]) -> None:
         """Count failures in a row; trip the guard when they are too many."""

@@ -12,7 +12,7 @@ from fieldlab.domain.trials import AttemptState, CampaignState, FailureClass, Tr
 from fieldlab.ports.store import Campaign
 from fieldlab.store import tables
 from fieldlab.store.campaigns import add_counts, lock_campaign
-from fieldlab.store.transitions import ATTEMPTS, TRIALS, Cause, advance_all
+from fieldlab.store.transitions import ATTEMPTS, CAMPAIGNS, TRIALS, Cause, advance_all, remark
 
 
 def recover(
@@ -41,9 +41,23 @@ def recover(
                 sa.update(leases).where(leases.c.engine_id == engine_id).values(engine_id=None)
             )
             sequence = campaign.attempts + lost
-            lost += _lose_attempts(connection, campaign, cause, sequence, 0 if stopped else 1)
+            taken_over = _lose_attempts(connection, campaign, cause, sequence, 0 if stopped else 1)
+            lost += taken_over
+            if not stopped:
+                why_told = Cause(actor=engine_id, reason=_death(connection, engine_id, taken_over))
+                remark(connection, CAMPAIGNS, campaign_id, campaign.state, why_told)
     add_counts(connection, campaign_id, attempts=lost)
     return lost
+
+
+def _death(connection: sa.Connection, engine_id: str, lost: int) -> str:
+    """Say for the journal which process died, and what was lost with it."""
+    engines = tables.engines
+    engine = connection.execute(
+        sa.select(engines.c.host, engines.c.pid).where(engines.c.id == engine_id)
+    ).one()
+    running = f"; {lost} running attempts were lost with it" if lost else ""
+    return f"process {engine.pid} on {engine.host} died and was taken over from{running}"
 
 
 def _lose_attempts(

@@ -18,6 +18,7 @@ from fieldlab.ports.store import (
     Engine,
     EngineSign,
     Recording,
+    Sifted,
     Submitted,
     Work,
 )
@@ -87,6 +88,7 @@ class SqlStore:
             "pid": engine.pid,
             "process_started": engine.process_started,
             "slots": engine.slots,
+            "machine": engine.machine or None,
         }
         known = {
             "user": engine.user,
@@ -135,6 +137,7 @@ class SqlStore:
                     pid=row.pid,
                     process_started=row.process_started,
                     slots=row.slots,
+                    machine=row.machine or "",
                 ),
                 silent_s=now - row.heartbeat_at.timestamp(),
             )
@@ -147,11 +150,20 @@ class SqlStore:
         with self.database.begin() as connection:
             return recovery.recover(connection, campaign_id, engine_ids)
 
-    def acquire(self, campaign_id: int, engine_id: str, positions: int, retries: int) -> Work:
+    def acquire(
+        self,
+        campaign_id: int,
+        engine_id: str,
+        positions: int,
+        retries: int,
+        sifted: Sifted | None = None,
+    ) -> Work:
         with self.database.begin() as connection:
             work = self._unanswered.get(engine_id)
             if work is None or not leasing.was_granted(connection, engine_id, work):
-                work = leasing.acquire(connection, campaign_id, engine_id, positions, retries)
+                work = leasing.acquire(
+                    connection, campaign_id, engine_id, positions, retries, sifted
+                )
             self._unanswered[engine_id] = work
         del self._unanswered[engine_id]
         return work

@@ -311,6 +311,8 @@ engines = sa.Table(
     sa.Column("command_line", sa.JSON),
     sa.Column("directory", sa.Text),
     sa.Column("provenance_id", sa.ForeignKey("provenances.id")),
+    # which kernel and which process numbers it sees; NULL: only the host is known
+    sa.Column("machine", sa.Text),
     sa.Column("started_at", UtcTimestamp, nullable=False),
     sa.Column("heartbeat_at", UtcTimestamp, nullable=False),
     sa.Column("ended_at", UtcTimestamp),
@@ -326,6 +328,8 @@ leases = sa.Table(
     sa.Column("first_id", BigInteger, nullable=False),
     # NULL: free, to be taken before new positions are
     sa.Column("engine_id", sa.ForeignKey("engines.id")),
+    # positions of it that the space excludes and that its campaign counts already
+    sa.Column("excluded", BigInteger, nullable=False, server_default="0"),
 )
 
 counters = sa.Table(

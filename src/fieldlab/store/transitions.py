@@ -92,6 +92,11 @@ def advance(
         )
 
 
+def remark(connection: sa.Connection, entity: Entity, key: int, state: str, cause: Cause) -> None:
+    """Journal that something happened to an entity which leaves its state as it is."""
+    _journal(connection, entity.lifecycle, state, state, cause, [key])
+
+
 def advance_all(
     connection: sa.Connection,
     entity: Entity,

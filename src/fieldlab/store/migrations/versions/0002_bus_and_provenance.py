@@ -17,6 +17,7 @@ def upgrade() -> None:
     _deliveries()
     _subscriptions()
     _actors()
+    op.add_column("leases", sa.Column("excluded", BigInteger, server_default="0", nullable=False))
 
 
 def _provenances() -> None:
@@ -41,6 +42,7 @@ def _provenances() -> None:
         sa.Column("user", sa.Text(), nullable=True),
         sa.Column("command_line", sa.JSON(), nullable=True),
         sa.Column("directory", sa.Text(), nullable=True),
+        sa.Column("machine", sa.Text(), nullable=True),
     ):
         op.add_column("engines", column)
     # in one statement, because SQLite can't add the constraint later
@@ -126,6 +128,7 @@ def _actors() -> None:
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("process_started", sa.Float(precision=53), nullable=False),
+        sa.Column("machine", sa.Text(), nullable=True),
         sa.Column("started_at", UtcTimestamp(), nullable=False),
         sa.Column("heartbeat_at", UtcTimestamp(), nullable=False),
         sa.Column("ended_at", UtcTimestamp(), nullable=True),
