@@ -8,6 +8,7 @@ import json
 import pydoc
 import re
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -154,8 +155,12 @@ def test_what_the_page_takes_from_docstrings_is_there_and_documented() -> None:
     for place in re.findall(r"^::: (\S+)$", text_of("reference/python.md"), flags=re.MULTILINE):
         member = pydoc.locate(place)
         assert inspect.getdoc(member), place
+        told = inspect.getdoc(member) or ""
         for name, method in vars(member).items() if inspect.isclass(member) else ():
-            assert name.startswith("_") or inspect.getdoc(method), f"{place}.{name}"
+            if isinstance(method, FunctionType | property) and not name.startswith("_"):
+                assert inspect.getdoc(method), f"{place}.{name}"
+        for each in getattr(member, "__dataclass_fields__", ()):
+            assert f"\n{each}\n" in told, f"{place}.{each} is not among its Attributes"
 
 
 # --- lifecycles --------------------------------------------------------------------------------

@@ -74,23 +74,38 @@ DELIVERY = Lifecycle(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """A message with all that is written on its outside."""
+    """A message with all that is written on its outside.
+
+    Attributes
+    ----------
+    topic
+        Where it was sent to.
+    body
+        What JSON can say.
+    id
+        A UUID version 7, the same at every try.
+    sender
+        Who sent it, for people.
+    sent_at
+        Unix time, s.
+    expires_at
+        Unix time, s, after which nobody is to begin with it; None: it doesn't expire.
+    reply_to
+        Topic that an answer goes to; empty when none is wanted.
+    in_reply_to
+        Id of the message that this one answers; empty when it is no answer.
+    failed
+        Whether this answer says that the request failed; its body then says why.
+    """
 
     topic: str
-    #: what JSON can say
     body: Any = None
     id: str = field(default_factory=uuid7)
-    #: who sent it, for people
     sender: str = ""
-    #: Unix time, s
     sent_at: float = field(default_factory=time.time)
-    #: Unix time, s, after which nobody is to begin with it; None: it doesn't expire
     expires_at: float | None = None
-    #: topic that an answer goes to; empty when none is wanted
     reply_to: str = ""
-    #: id of the message that this one answers
     in_reply_to: str = ""
-    #: whether this answer says that the request failed; its body then says why
     failed: bool = False
 
     def reply(self, body: Any, *, sender: str = "", failed: bool = False) -> Envelope:
@@ -107,15 +122,25 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryPolicy:
-    """How long a consumer may keep a message, and what happens when it fails."""
+    """How long a consumer may keep a message, and what happens when it fails.
 
-    #: tries before it is given up and kept as a dead letter
+    Attributes
+    ----------
+    attempts
+        Tries before it is given up and kept as a dead letter.
+    lease_s
+        A consumer that hasn't been heard of for so long has lost its message, s.
+    timeout_s
+        Longest time that handling may take, s; 0 has no limit.
+    delay_s
+        Wait before the second try, s; each further wait is twice as long.
+    longest_delay_s
+        But no wait is longer, s.
+    """
+
     attempts: int = 5
-    #: a consumer that hasn't been heard of for so long has lost its message, s
     lease_s: float = 30.0
-    #: longest time that handling may take, s; 0 has no limit
     timeout_s: float = 300.0
-    #: wait before the second try, s; each further wait is twice as long
     delay_s: float = 1.0
     longest_delay_s: float = 300.0
 
