@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import commands, functions, machine, reporting, rivals, scale, startup
+from benchmarks import bus, commands, functions, machine, reporting, rivals, scale, startup
 from benchmarks.measuring import ROOT, BenchmarkFailed
 from benchmarks.reporting import Report
 
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[Path, int], Report]] = {
     "commands": commands.measure,
     "scale": scale.measure,
     "startup": startup.measure,
+    "bus": bus.measure,
 }
 #: how long to look whether the machine is at rest, s
 BUSY_S = 3.0
