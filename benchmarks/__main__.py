@@ -12,7 +12,18 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import bus, commands, functions, machine, reporting, rivals, scale, startup
+from benchmarks import (
+    bus,
+    commands,
+    consumers,
+    functions,
+    machine,
+    reporting,
+    rivals,
+    scale,
+    standing,
+    startup,
+)
 from benchmarks.measuring import ROOT, BenchmarkFailed
 from benchmarks.reporting import Report
 
@@ -22,6 +33,8 @@ BENCHMARKS: dict[str, Callable[[Path, int], Report]] = {
     "scale": scale.measure,
     "startup": startup.measure,
     "bus": bus.measure,
+    "consumers": consumers.measure,
+    "standing": standing.measure,
 }
 #: how long to look whether the machine is at rest, s
 BUSY_S = 3.0

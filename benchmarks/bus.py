@@ -73,13 +73,12 @@ class Contender:
         client = self.package and rivals.version(self.package) is None
         return bool(client or (self.server and self.server not in urls))
 
-    def start(self, role: str, order: Order) -> Program:
+    def start(self, role: str, order: Order, *words: str) -> Program:
         """Start one of its processes."""
-        place = order.meet / role
-        place.mkdir()
+        place = fresh(order.meet)
         module = f"benchmarks.contenders.{self.module}"
-        environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
-        return Program.start([self.python, "-m", module, *order.argv(role)], place, environment)
+        argv = [self.python, "-m", module, *order.argv(role), *words]
+        return Program.start(argv, place, {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +88,27 @@ class Exchange:
     times: Sequence[tuple[int, int, int]]
     #: messages that came once more
     again: int
+
+    @classmethod
+    def read(cls, *paths: Path) -> Exchange:
+        """Read what consumers wrote."""
+        found = [json.loads(path.read_text()) for path in paths]
+        times = [tuple(each) for one in found for each in one["times"]]
+        return cls(times=times, again=sum(one["again"] for one in found))
+
+    def check(self, name: str, messages: int) -> None:
+        """Let it pass if every message came, and came once.
+
+        Raises
+        ------
+        BenchmarkFailed
+            A message was lost, or came again.
+        """
+        if len(self.times) != messages or self.again:
+            raise BenchmarkFailed(
+                f"{name} delivered {len(self.times)} of {messages} messages, {self.again} of them"
+                " again"
+            )
 
     @property
     def delays_ms(self) -> list[float]:
@@ -149,18 +169,27 @@ def exchange(
     name = f"bench{next(_numbers)}"
     order = Order(name=name, address=address, messages=messages, rate=rate, meet=meet)
     consumer = contender.start("consume", order)
-    while consumer.runs and not (meet / "ready").exists():
-        time.sleep(0.01)
-    if consumer.runs:
-        contender.start("publish", order).finish()
+    wait_for(meet / "ready", consumer)
+    contender.start("publish", order).finish()
     consumer.finish()
-    kept = Exchange(**json.loads((meet / "received.json").read_text()))
-    if len(kept.times) != messages or kept.again:
-        raise BenchmarkFailed(
-            f"{contender.name} delivered {len(kept.times)} of {messages} messages,"
-            f" {kept.again} of them again"
-        )
+    kept = Exchange.read(meet / "received.json")
+    kept.check(contender.name, messages)
     return kept
+
+
+def wait_for(path: Path, program: Program) -> None:
+    """Wait until a program has made a file.
+
+    Raises
+    ------
+    BenchmarkFailed
+        It has ended before.
+    """
+    while not path.exists():
+        if not program.runs:
+            program.finish()
+            raise BenchmarkFailed(f"{' '.join(program.argv)} ended early")
+        time.sleep(0.01)
 
 
 def quantile(values: Sequence[float], percent: int) -> float:
@@ -174,17 +203,18 @@ def ms(value: float) -> str:
 
 
 def _contenders() -> list[Contender]:
-    return [*_ours(), *_brokers(), *_queues()]
+    return [*ours("bus_fieldlab"), *_brokers(), *_queues()]
 
 
-def _ours() -> list[Contender]:
+def ours(module: str) -> list[Contender]:
+    """Describe fieldlab's bus on both databases."""
     keeps = "message, delivery, its state and times; safe; for good"
     return [
         Contender(
             name=ON_SQLITE,
             keeps=keeps,
             messages=10_000,
-            module="bus_fieldlab",
+            module=module,
             address=on_sqlite,
             python=sys.executable,
         ),
@@ -192,7 +222,7 @@ def _ours() -> list[Contender]:
             name=ON_POSTGRESQL,
             keeps=keeps,
             messages=10_000,
-            module="bus_fieldlab",
+            module=module,
             address=on_postgresql,
             python=sys.executable,
             server=POSTGRESQL.name,

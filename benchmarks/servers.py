@@ -62,6 +62,8 @@ def _start(
     goodbye: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
     """Start a program that is ended with the stack; what it prints is in ``log``."""
+    if shutil.which("setpriv"):  # it ends with the benchmarks, however these end
+        argv = ["setpriv", "--pdeathsig", "TERM", *argv]
     with (place / "log").open("ab") as log:
         process = subprocess.Popen(
             argv,
@@ -87,8 +89,8 @@ def _end(process: subprocess.Popen[bytes], goodbye: signal.Signals) -> None:
         process.wait()
 
 
-def _await(process: subprocess.Popen[bytes], port: int, place: Path) -> None:
-    """Wait until a server accepts connections.
+def _await(process: subprocess.Popen[bytes], place: Path, answers: Callable[[], bool]) -> None:
+    """Wait until a server answers.
 
     Raises
     ------
@@ -97,12 +99,16 @@ def _await(process: subprocess.Popen[bytes], port: int, place: Path) -> None:
     """
     until = time.monotonic() + LONGEST_S
     while process.poll() is None and time.monotonic() < until:
-        with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if answers():
+            return
         time.sleep(0.05)
     said = (place / "log").read_text(errors="replace")[-TAIL:]
     raise BenchmarkFailed(f"{process.args!r} doesn't answer:\n{said}")
+
+
+def _listens(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _free_port() -> int:
@@ -142,8 +148,17 @@ def _run_postgres(program: Path, place: Path, stack: ExitStack) -> str:
     argv = [program, "-D", place / "data", "-p", f"{port}", "-c", "unix_socket_directories="]
     # this signal: without waiting for whoever is connected
     process = _start(argv, place, stack, user=user, goodbye=signal.SIGINT)
-    _await(process, port, place)
-    return f"postgresql://postgres@127.0.0.1:{port}"
+    url = f"postgresql://postgres@127.0.0.1:{port}"
+    _await(process, place, lambda: _takes_logins(url))
+    return url
+
+
+def _takes_logins(url: str) -> bool:
+    try:
+        psycopg.connect(f"{url}/postgres").close()
+    except psycopg.OperationalError:  # it listens before it is ready
+        return False
+    return True
 
 
 # --- RabbitMQ ---------------------------------------------------------------------------------
@@ -174,7 +189,7 @@ def _run_rabbitmq(program: Path, place: Path, stack: ExitStack) -> str:
     # otherwise RabbitMQ would start one that outlives it
     _start(["epmd"], place, stack, environment)
     process = _start([program], place, stack, environment)
-    _await(process, port, place)
+    _await(process, place, lambda: _listens(port))
     return f"amqp://guest:guest@127.0.0.1:{port}/"
 
 
@@ -184,7 +199,7 @@ def _run_rabbitmq(program: Path, place: Path, stack: ExitStack) -> str:
 def _run_nats(program: Path, place: Path, stack: ExitStack) -> str:
     port = _free_port()
     argv = [program, "-a", "127.0.0.1", "-p", f"{port}", "-js", "-sd", place / "streams"]
-    _await(_start(argv, place, stack), port, place)
+    _await(_start(argv, place, stack), place, lambda: _listens(port))
     return f"nats://127.0.0.1:{port}"
 
 

@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,15 +45,21 @@ class Order:
         """Write it as words of a command line."""
         return [role, self.name, self.address, f"{self.messages}", f"{self.rate}", f"{self.meet}"]
 
+    @classmethod
+    def read(cls, words: Sequence[str]) -> tuple[str, Order]:
+        """Read the role and the order from a command line."""
+        role, name, address, messages, rate, meet = words
+        order = cls(
+            name=name, address=address, messages=int(messages), rate=float(rate), meet=Path(meet)
+        )
+        return role, order
+
 
 def play(
     publish: Callable[[Order], Awaitable[None]], consume: Callable[[Order], Awaitable[None]]
 ) -> None:
     """Play the part that the command line names."""
-    role, name, address, messages, rate, meet = sys.argv[1:]
-    order = Order(
-        name=name, address=address, messages=int(messages), rate=float(rate), meet=Path(meet)
-    )
+    role, order = Order.read(sys.argv[1:])
 
     async def run() -> None:
         await {"publish": publish, "consume": consume}[role](order)

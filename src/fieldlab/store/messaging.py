@@ -20,6 +20,7 @@ from fieldlab.store.news import news_of
 from fieldlab.store.posting import deliver, lock_subscriptions, post
 from fieldlab.store.tables import in_state
 from fieldlab.store.transitions import DELIVERIES, Cause, advance_all
+from fieldlab.store.waiting import due_groups, lock_due, next_due
 
 #: claims of dead consumers that are taken back at a time
 MOST_LAPSED = 500
@@ -69,7 +70,7 @@ class SqlMessages:
     def claim(self, group: str, consumer_id: str, limit: int, policy: DeliveryPolicy) -> Claimed:
         if self.database.is_sqlite:  # looking takes no lock: whoever writes isn't held up
             with self.database.read() as connection:
-                again_in_s = _next_due(connection, group, time.time())
+                again_in_s = next_due(connection, group, time.time())
             if again_in_s is None or again_in_s > 0:
                 return Claimed((), again_in_s)
         with self.database.begin() as connection:
@@ -78,7 +79,11 @@ class SqlMessages:
             claims = _claim_due(connection, group, consumer_id, limit, policy, now)
             if claims:
                 return Claimed(claims)
-            return Claimed((), _next_due(connection, group, now))
+            return Claimed((), next_due(connection, group, now))
+
+    def due(self, within_s: float) -> set[str]:
+        with self.database.read() as connection:
+            return due_groups(connection, clock(connection) + within_s)
 
     def keep(
         self, group: str, claims: Sequence[Claim], *, lease_s: float, lasts_s: float | None
@@ -209,7 +214,7 @@ def _claim_due(
     policy: DeliveryPolicy,
     now: float,
 ) -> list[Claim]:
-    late, good, bad = _sorted(_due(connection, group, limit, now), now)
+    late, good, bad = _sorted(lock_due(connection, group, limit, now), now)
     _expire(connection, [row.delivery_id for row in late], now, "nobody took it in time")
     rows = [row for row, _ in good]
     won = _begin(connection, [*rows, *bad], consumer_id, now + policy.lease_s, now)
@@ -226,30 +231,6 @@ def _claim_due(
         for row, body in good
         if row.delivery_id in won
     ]
-
-
-def _due(connection: sa.Connection, group: str, limit: int, now: float) -> list[Any]:
-    """Read messages that may be taken, each locked against other consumers."""
-    query = (
-        sa.select(
-            deliveries.c.id.label("delivery_id"),
-            deliveries.c.claims,
-            deliveries.c.forgiven,
-            deliveries.c.expires_at.label("late_at"),
-            *(column for column in messages.c if column.name != "body"),
-            sa.cast(messages.c.body, sa.Text).label("body"),
-        )
-        .join_from(deliveries, messages)
-        .where(
-            deliveries.c.group_name == group,
-            in_state(deliveries, DeliveryState.WAITING),
-            deliveries.c.due_at <= now,
-        )
-        .order_by(deliveries.c.due_at, deliveries.c.id)
-        .limit(limit)
-        .with_for_update(of=deliveries, skip_locked=True)
-    )
-    return list(connection.execute(query))
 
 
 def _sorted(rows: Sequence[Any], now: float) -> tuple[list[Any], list[tuple[Any, Any]], list[Any]]:
@@ -322,19 +303,6 @@ def _envelope(row: Any, body: Any) -> Envelope:
 
 def _seconds(moment: Any) -> float | None:
     return None if moment is None else float(moment.timestamp())
-
-
-def _next_due(connection: sa.Connection, group: str, now: float) -> float | None:
-    """Tell in how many seconds something may be due: a message that waits, or one lost."""
-    waiting = sa.select(sa.func.min(deliveries.c.due_at, type_=deliveries.c.due_at.type)).where(
-        deliveries.c.group_name == group, in_state(deliveries, DeliveryState.WAITING)
-    )
-    lapsing = sa.select(
-        sa.func.min(deliveries.c.leased_until, type_=deliveries.c.due_at.type)
-    ).where(deliveries.c.group_name == group, in_state(deliveries, DeliveryState.CLAIMED))
-    moments = [connection.scalar(query) for query in (waiting, lapsing)]
-    found = [each.timestamp() for each in moments if each is not None]
-    return max(min(found) - now, 0.0) if found else None
 
 
 @dataclass(slots=True)
