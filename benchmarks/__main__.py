@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 
 from benchmarks import (
+    bus,
     commands,
+    consumers,
     ems,
     functions,
     machine,
@@ -21,6 +23,7 @@ from benchmarks import (
     reporting,
     rivals,
     scale,
+    standing,
     startup,
 )
 from benchmarks.measuring import ROOT, BenchmarkFailed
@@ -33,6 +36,9 @@ BENCHMARKS: dict[str, Callable[[Path, int], Report]] = {
     "scale": scale.measure,
     "startup": startup.measure,
     "reading": reading.measure,
+    "bus": bus.measure,
+    "consumers": consumers.measure,
+    "standing": standing.measure,
 }
 #: how long to look whether the machine is at rest, s
 BUSY_S = 3.0

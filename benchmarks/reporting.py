@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: what follows this line in the README is written anew by each `--write`
 MARK = "<!-- measured -->"
 #: a number as the tables have it, with its unit
-_NUMBER = re.compile(r"[\d.,]+( s| MB)?")
+_NUMBER = re.compile(r"[\d.,]+( s| ms| MB)?")
 #: a machine that is at most so busy is at rest, percent
 AT_REST = 5.0
 #: a table in a file is as wide as it needs to be
@@ -42,8 +42,9 @@ class Report:
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     promises: Sequence[Promise] = ()
-    #: trials per second by contender, for the picture
+    #: trials, or what the unit says, per second by contender, for the picture
     rates: Mapping[str, float] = field(default_factory=dict)
+    unit: str = "trials"
     #: how busy other programs kept the processors just before, percent
     busy: float = 0.0
 
@@ -135,17 +136,19 @@ def _is_number(rows: Sequence[Sequence[str]], place: int) -> bool:
 
 
 def picture(path: Path, reports: Iterable[Report]) -> None:
-    """Draw trials per second as bars, on a logarithmic axis, a panel for each race."""
+    """Draw what was done per second as bars, on a logarithmic axis, a panel for each race."""
     from matplotlib.figure import Figure
 
     drawn = [report for report in reports if report.rates]
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
-    for panel, report in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
+    figure = Figure(figsize=(10, 3.2 * ((len(drawn) + 1) // 2)), layout="constrained")
+    for place, report in enumerate(drawn, 1):
+        panel = figure.add_subplot((len(drawn) + 1) // 2, 2, place)
         names, rates = list(report.rates), list(report.rates.values())
-        colours = ["#1b6ca8" if name == "fieldlab" else "#b8c4ce" for name in names]
+        colours = ["#1b6ca8" if name.startswith("fieldlab") else "#b8c4ce" for name in names]
         bars = panel.barh(names, rates, color=colours)
         panel.bar_label(bars, [f"{rate:,.0f}" for rate in rates], padding=3)
-        panel.set(xscale="log", title=report.title.replace("`", ""), xlabel="trials per second")
+        panel.set(xscale="log", title=report.title.replace("`", ""))
+        panel.set(xlabel=f"{report.unit} per second")
         panel.set_xlim(right=max(rates) * 8)
         panel.invert_yaxis()
         panel.spines[["top", "right"]].set_visible(False)

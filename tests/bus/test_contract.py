@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fieldlab.bus.listening import FEW
 from fieldlab.bus.message_bus import MessageBus
 from fieldlab.bus.subscription import Subscription
 from fieldlab.domain.errors import BadInput, RequestFailed, RequestTimeout
@@ -164,6 +165,36 @@ def test_a_group_that_listens_to_something_else_now_gets_that(place: Place) -> N
             await bus.publish("new", 2)
             assert await bodies(inbox, 1) == [2]
             assert await is_empty(bus, inbox)
+
+    run(scene)
+
+
+def test_each_of_many_subscriptions_of_a_process_gets_its_own(place: Place) -> None:
+    async def scene() -> None:
+        async with opened(place) as sender, opened(place) as receiver:
+            topics = [f"topic.{number}" for number in range(3 * FEW)]
+            inboxes = [await receiver.subscribe([each], group=each) for each in topics]
+            waiting = [asyncio.create_task(take(each)) for each in inboxes]
+            for each in reversed(topics):
+                await sender.publish(each, each)
+            claims = await asyncio.gather(*waiting)
+            assert [each.envelope.body for each in claims] == topics
+
+    run(scene)
+
+
+def test_the_groups_with_something_due_are_known(place: Place) -> None:
+    async def scene() -> None:
+        async with opened(place) as bus:
+            store = place.store()
+            inbox = await bus.subscribe(["t"], group="g")
+            await bus.subscribe(["u"], group="idle")
+            assert set(store.due(60)) == set()
+            await bus.publish("t", 1)
+            assert set(store.due(0)) == {"g"}
+            assert await inbox.release(await take(inbox), delay_s=600)
+            assert set(store.due(60)) == set()
+            assert set(store.due(6_000)) == {"g"}
 
     run(scene)
 

@@ -167,6 +167,15 @@ class MemoryMessages:
         moments += [each.leased_until for each in self._of(group, DeliveryState.CLAIMED)]
         return max(min(moments) - now, 0.0) if moments else None
 
+    def due(self, within_s: float) -> set[str]:
+        with self.news:
+            until = time.time() + within_s
+            return {
+                each.group
+                for each in self.deliveries.values()
+                if each.state is DeliveryState.WAITING and each.due_at <= until
+            }
+
     def keep(
         self, group: str, claims: Sequence[Claim], *, lease_s: float, lasts_s: float | None
     ) -> None:

@@ -7,14 +7,13 @@ What many handlers or senders want at one moment is one call of the store.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from fieldlab.bus.listening import Listener
 from fieldlab.bus.subscription import Subscription
 from fieldlab.domain.errors import FieldlabError, RequestFailed, RequestTimeout
 from fieldlab.domain.ids import uuid7
@@ -26,10 +25,8 @@ from fieldlab.domain.messages import (
     check_topic,
     encode_body,
 )
-from fieldlab.ports.bus import Calls, MessageStore, News
+from fieldlab.ports.bus import Calls, MessageStore
 
-#: one wait for news is at most so long, s; only for the thread to see that it is to end
-LISTEN_S = 1.0
 #: a group of one consumer ends when that hasn't been heard of for so long, s
 PRIVATE_LASTS_S = 60.0
 
@@ -58,9 +55,7 @@ class MessageBus:
         self._answers: dict[str, asyncio.Future[Envelope]] = {}
         self._inbox: asyncio.Task[Subscription] | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._news: News | None = None
-        self._listener: threading.Thread | None = None
-        self._closing = threading.Event()
+        self._listener = Listener(messages, calls, self._subscriptions)
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,11 +79,7 @@ class MessageBus:
             await asyncio.wait([self._posting])
         for answer in self._answers.values():
             answer.cancel()
-        if self._news is not None:
-            self._closing.set()
-            await asyncio.to_thread(self._news.close)
-        if self._listener is not None:
-            await asyncio.to_thread(self._listener.join)
+        await self._listener.close()
 
     # --- sending ------------------------------------------------------------------------------
 
@@ -242,7 +233,7 @@ class MessageBus:
                 name, patterns, lasts_s=lasts_s, backlog=backlog and bool(group)
             )
         )
-        self._listen()
+        self._listener.start()
         made = Subscription(
             self._messages,
             self._calls,
@@ -257,26 +248,3 @@ class MessageBus:
     async def unsettled(self, groups: Sequence[str]) -> int:
         """Count the messages of groups that wait or are in work, at one moment."""
         return await self._calls.call(partial(self._messages.unsettled, groups))
-
-    def _listen(self) -> None:
-        """Start the thread that waits for news of the store, once."""
-        if self._news is None:
-            self._news = self._messages.listen()
-            soon = asyncio.get_running_loop().call_soon_threadsafe
-            self._listener = threading.Thread(
-                target=self._wait_for_news,
-                args=(self._news, soon),
-                name="fieldlab-bus",
-                daemon=True,
-            )
-            self._listener.start()
-
-    def _wait_for_news(self, news: News, soon: Callable[[Callable[[], None]], object]) -> None:
-        with suppress(RuntimeError):  # the loop has ended without closing the bus
-            while not self._closing.is_set():
-                if news.wait(LISTEN_S):
-                    soon(self._tell)
-
-    def _tell(self) -> None:
-        for each in self._subscriptions:
-            each.look()

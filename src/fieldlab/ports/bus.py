@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -112,6 +112,10 @@ class MessageStore(Protocol):
         Those whose consumers were lost are due again, or dead letters if they had all their tries.
         Those that have expired are put away.
         """
+        ...
+
+    def due(self, within_s: float) -> Collection[str]:
+        """Name the groups for which a message waits that is due now, or will be that soon."""
         ...
 
     def keep(

@@ -7,6 +7,7 @@ driver's ``executemany`` as tuples. That is several times as fast as rows as dic
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -51,9 +52,8 @@ def insert_rows(
     """
     if not rows:
         return 0
-    statement = _insert(connection.dialect.name, table, ignore_existing=ignore_existing)
-    statement = statement.values({name: sa.bindparam(f"p{i}") for i, name in enumerate(columns)})
-    return _execute_many(connection, statement, [table.c[name] for name in columns], rows)
+    writing = _inserting(connection.dialect.name, table, tuple(columns), ignore_existing)
+    return writing.execute(connection, rows)
 
 
 def _insert(dialect: str, table: sa.Table, *, ignore_existing: bool) -> sa.Insert:
@@ -84,38 +84,69 @@ def update_rows(
     """
     if not rows:
         return 0
+    writing = _updating(connection.dialect.name, table, tuple(match), tuple(columns))
+    return writing.execute(connection, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """A statement as the driver takes it: making one costs more than writing a few rows."""
+
+    text: str
+    #: for each value of the statement its place in a row
+    order: list[int]
+    converters: list[Converter | None]
+
+    @classmethod
+    def of(
+        cls, dialect: Dialect, statement: sa.UpdateBase, columns: Sequence[sa.Column[Any]]
+    ) -> _Writing:
+        """Compile a statement whose values are bound as ``p0``, ``p1`` …, one per column."""
+        compiled = statement.compile(dialect=dialect)
+        order = [int(name[1:]) for name in compiled.positiontup or ()]
+        return cls(str(compiled), order, [_converter(columns[i], dialect) for i in order])
+
+    def execute(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Write the rows; tell how many were affected."""
+        if any(self.converters) or self.order != list(range(len(self.order))):
+            # by column, not by row: only the few columns that need it cost anything
+            given = list(zip(*rows, strict=True))
+            rows = list(
+                zip(
+                    *(
+                        given[i] if convert is None else map(convert, given[i])
+                        for i, convert in zip(self.order, self.converters, strict=True)
+                    ),
+                    strict=True,
+                )
+            )
+        return connection.exec_driver_sql(self.text, list(rows)).rowcount
+
+
+@lru_cache
+def _inserting(
+    dialect: str,
+    table: sa.Table,
+    columns: tuple[str, ...],
+    ignore_existing: bool,
+) -> _Writing:
+    statement = _insert(dialect, table, ignore_existing=ignore_existing)
+    statement = statement.values({name: sa.bindparam(f"p{i}") for i, name in enumerate(columns)})
+    return _Writing.of(_positional(dialect), statement, [table.c[name] for name in columns])
+
+
+@lru_cache
+def _updating(
+    dialect: str, table: sa.Table, match: tuple[str, ...], columns: tuple[str, ...]
+) -> _Writing:
     # bound by place, as a column (the state) may be matched and set
     statement = (
         sa.update(table)
         .where(*(table.c[name] == sa.bindparam(f"p{i}") for i, name in enumerate(match)))
         .values({name: sa.bindparam(f"p{i}") for i, name in enumerate(columns, len(match))})
     )
-    return _execute_many(connection, statement, [table.c[n] for n in (*match, *columns)], rows)
-
-
-def _execute_many(
-    connection: sa.Connection,
-    statement: sa.UpdateBase,
-    columns: Sequence[sa.Column[Any]],
-    rows: Sequence[tuple[Any, ...]],
-) -> int:
-    dialect = _positional(connection.dialect.name)
-    compiled = statement.compile(dialect=dialect)
-    order = [int(name[1:]) for name in compiled.positiontup or ()]
-    converters = [_converter(columns[i], dialect) for i in order]
-    if any(converters) or order != list(range(len(columns))):
-        # by column, not by row: only the few columns that need it cost anything
-        given = list(zip(*rows, strict=True))
-        rows = list(
-            zip(
-                *(
-                    given[i] if convert is None else map(convert, given[i])
-                    for i, convert in zip(order, converters, strict=True)
-                ),
-                strict=True,
-            )
-        )
-    return connection.exec_driver_sql(str(compiled), list(rows)).rowcount
+    named = [table.c[name] for name in (*match, *columns)]
+    return _Writing.of(_positional(dialect), statement, named)
 
 
 def _converter(column: sa.Column[Any], dialect: Dialect) -> Converter | None:

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from fieldlab.domain.messages import DeliveryPolicy, DeliveryState, Envelope
 from fieldlab.ports.bus import Claim
-from fieldlab.store.bus_tables import deliveries, messages
+from fieldlab.store.bus_tables import deliveries
 from fieldlab.store.listening import expire, seconds_of
 from fieldlab.store.tables import in_state
 from fieldlab.store.transitions import DELIVERIES, Cause, advance_all
+from fieldlab.store.waiting import lock_due
 
 #: claims of dead consumers that are taken back at a time
 MOST_LAPSED = 500
@@ -61,7 +62,7 @@ def claim_due(
     now: float,
 ) -> list[Claim]:
     """Claim the messages of a group that are due, the longest due first."""
-    late, good, bad = _sorted(_due(connection, group, limit, now), now)
+    late, good, bad = _sorted(lock_due(connection, group, limit, now), now)
     expire(connection, [row.delivery_id for row in late], now, "nobody took it in time")
     rows = [row for row, _ in good]
     won = _begin(connection, [*rows, *bad], consumer_id, now + policy.lease_s, now)
@@ -78,30 +79,6 @@ def claim_due(
         for row, body in good
         if row.delivery_id in won
     ]
-
-
-def _due(connection: sa.Connection, group: str, limit: int, now: float) -> list[Any]:
-    """Read messages that may be taken, each locked against other consumers."""
-    query = (
-        sa.select(
-            deliveries.c.id.label("delivery_id"),
-            deliveries.c.claims,
-            deliveries.c.forgiven,
-            deliveries.c.expires_at.label("late_at"),
-            *(column for column in messages.c if column.name != "body"),
-            sa.cast(messages.c.body, sa.Text).label("body"),
-        )
-        .join_from(deliveries, messages)
-        .where(
-            deliveries.c.group_name == group,
-            in_state(deliveries, DeliveryState.WAITING),
-            deliveries.c.due_at <= now,
-        )
-        .order_by(deliveries.c.due_at, deliveries.c.id)
-        .limit(limit)
-        .with_for_update(of=deliveries, skip_locked=True)
-    )
-    return list(connection.execute(query))
 
 
 def _sorted(rows: Sequence[Any], now: float) -> tuple[list[Any], list[tuple[Any, Any]], list[Any]]:
@@ -170,16 +147,3 @@ def _envelope(row: Any, body: Any) -> Envelope:
         in_reply_to=row.in_reply_to,
         failed=row.failed,
     )
-
-
-def next_due(connection: sa.Connection, group: str, now: float) -> float | None:
-    """Tell in how many seconds something may be due: a message that waits, or one lost."""
-    waiting = sa.select(sa.func.min(deliveries.c.due_at, type_=deliveries.c.due_at.type)).where(
-        deliveries.c.group_name == group, in_state(deliveries, DeliveryState.WAITING)
-    )
-    lapsing = sa.select(
-        sa.func.min(deliveries.c.leased_until, type_=deliveries.c.due_at.type)
-    ).where(deliveries.c.group_name == group, in_state(deliveries, DeliveryState.CLAIMED))
-    moments = [connection.scalar(query) for query in (waiting, lapsing)]
-    found = [each.timestamp() for each in moments if each is not None]
-    return max(min(found) - now, 0.0) if found else None

@@ -11,13 +11,14 @@ from fieldlab.domain.messages import DeliveryPolicy, DeliveryState, Envelope
 from fieldlab.ports.bus import Claim, Claimed, News, Settlement
 from fieldlab.store.bulk import chunks, insert_rows
 from fieldlab.store.bus_tables import deliveries, subscriptions
-from fieldlab.store.claiming import claim_due, next_due, take_back_lapsed
+from fieldlab.store.claiming import claim_due, take_back_lapsed
 from fieldlab.store.database import Database, clock
 from fieldlab.store.listening import deliver_unheard, end_groups, end_lapsed_groups
 from fieldlab.store.news import news_of
 from fieldlab.store.posting import lock_subscriptions, post
 from fieldlab.store.settling import Settling
 from fieldlab.store.tables import in_state
+from fieldlab.store.waiting import due_groups, next_due
 
 
 class SqlMessages:
@@ -69,6 +70,10 @@ class SqlMessages:
             if claims:
                 return Claimed(claims)
             return Claimed((), next_due(connection, group, now))
+
+    def due(self, within_s: float) -> set[str]:
+        with self.database.read() as connection:
+            return due_groups(connection, clock(connection) + within_s)
 
     def keep(
         self, group: str, claims: Sequence[Claim], *, lease_s: float, lasts_s: float | None

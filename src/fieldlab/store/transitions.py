@@ -150,10 +150,12 @@ def _born(
     """Insert the rows that aren't there: all at once, or row by row where some lose."""
     names = [*columns, "state"]
     stated = [(*row, target) for row in rows]
-    with connection.begin_nested() as savepoint:
-        if insert_rows(connection, entity.table, names, stated, ignore_existing=True) == len(rows):
-            return list(rows)
-        savepoint.rollback()
+    if len(rows) > 1:
+        with connection.begin_nested() as savepoint:
+            inserted = insert_rows(connection, entity.table, names, stated, ignore_existing=True)
+            if inserted == len(rows):
+                return list(rows)
+            savepoint.rollback()
     return [
         row
         for row, full in zip(rows, stated, strict=True)
@@ -184,10 +186,11 @@ def _moved(
             [(expected, *row[:fixed], target, *row[fixed:]) for row in some],
         )
 
-    with connection.begin_nested() as savepoint:
-        if update(rows) == len(rows):
-            return list(rows)
-        savepoint.rollback()
+    if len(rows) > 1:
+        with connection.begin_nested() as savepoint:
+            if update(rows) == len(rows):
+                return list(rows)
+            savepoint.rollback()
     return [row for row in rows if update([row])]
 
 
