@@ -60,8 +60,8 @@ def test_columns_have_the_types_that_were_recorded(store: SqlStore) -> None:
     assert (row["good"], row["steps"], row["ratio"]) == (True, 2**63 - 1, 0.1 + 0.2)
     with store.database.read() as connection:
         extract = extracts.result_rows(connection, campaign, everywhere=True, own_columns=True)
-        recorded_at = next(iter(extract.blocks()))[0][-3]
-    assert row["recorded_at"] == recorded_at
+        first: list[Any] = list(next(iter(extract.blocks()))[0])
+    assert row["recorded_at"] == first[-3]
     assert row["recorded_at"].tzinfo is not None
 
 
