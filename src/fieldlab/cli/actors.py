@@ -50,7 +50,8 @@ def listed(
         say("No actor runs; `fieldlab actors run FILE` starts those of a file")
 
 
-def _state(view: ActorView) -> str:
+def state_of(view: ActorView) -> str:
+    """Say whether an actor runs, has ended, or died."""
     from fieldlab.engine.liveness import Place, is_gone
 
     if view.ended_at is not None:
@@ -69,7 +70,7 @@ def _document(view: ActorView) -> dict[str, Any]:
     sign = view.sign
     return {
         "name": sign.name,
-        "state": _state(view),
+        "state": state_of(view),
         "group": sign.group,
         "topics": list(sign.topics),
         "host": sign.host,
@@ -97,7 +98,7 @@ def _show(found: Sequence[ActorView]) -> None:
         again = f" (start {sign.restarts + 1})" if sign.restarts else ""
         made.add_row(
             sign.name,
-            _state(each) + again,
+            state_of(each) + again,
             f"{sign.host}, process {sign.pid}",
             local_time(each.started_at),
             count(sign.in_work),

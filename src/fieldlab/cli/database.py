@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fieldlab.cli.labs import opened
-from fieldlab.cli.output import Json, say, show_facts, write_json
+from fieldlab.cli.output import Json, is_terminal, say, show_facts, write_json
+from fieldlab.domain.errors import BadInput
 
 if TYPE_CHECKING:
     from fieldlab.app import Lab
@@ -18,6 +21,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
     group.command()(info)
     group.command()(upgrade)
+    group.command()(copy)
     app.add_typer(group, name="db", help="Look at the database, and bring it up to date.")
 
 
@@ -90,3 +94,67 @@ def upgrade(json: Json = False) -> None:
         say(f"{database.place} has the newest version {SCHEMA_VERSION} already")
     else:
         say(f"Upgraded {database.place} from version {before} to {SCHEMA_VERSION}")
+
+
+def copy(
+    url: Annotated[
+        str,
+        typer.Argument(metavar="URL", help="An empty database: postgresql://ada@host/lab."),
+    ],
+    json: Json = False,
+) -> None:
+    """Copy this lab to another database, which is empty; this one stays as it is.
+
+    So a lab moves from SQLite to PostgreSQL: afterwards name the new one in fieldlab.toml.
+    """
+    from fieldlab.store.copying import copy_lab
+    from fieldlab.store.database import Database
+
+    with opened() as lab:
+        _require_rest(lab)
+        target = Database(url)
+        try:
+            if target.place == lab.database.place:
+                raise BadInput("A lab can't be copied to itself", remedy="Name another database")
+            target.upgrade()
+            with _progress() as on_rows:
+                copied = copy_lab(lab.database, target, on_rows)
+        finally:
+            target.close()
+    if json:
+        write_json({"database": target.place, "rows": copied})
+    else:
+        say(f"Copied {sum(copied.values()):,} rows to {target.place}")
+        say(f'Use it from now on: write database = "{url}" into fieldlab.toml')
+
+
+def _require_rest(lab: Lab) -> None:
+    """Refuse while something writes: what comes after the copy would be missing there."""
+    from fieldlab.cli.actors import state_of
+    from fieldlab.store.actors import read_actors
+
+    for campaign in lab.store.campaigns():
+        if lab.engines_alive(campaign):
+            raise BadInput(
+                f"{campaign.name} runs", remedy=f"Pause it first: `fieldlab pause {campaign.name}`"
+            )
+    with lab.database.read() as connection:
+        running = [each.sign.name for each in read_actors(connection) if state_of(each) == "runs"]
+    if running:
+        raise BadInput(f"Actors run: {', '.join(running)}", remedy="End them first")
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str, int], object]]:
+    """Show on a terminal what is being copied."""
+    if not is_terminal():
+        yield lambda _table, _rows: None
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    from fieldlab.cli.tables import console
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task("")
+        yield lambda table, rows: progress.update(task, description=f"{table}: {rows:,} rows")

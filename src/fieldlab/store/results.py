@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,7 +133,7 @@ class ResultsTable:
         for name, type_ in zip(*shape, strict=True):
             known = self._columns.get(name)
             if known is None:
-                self._add(connection, Column(name, kinds[name in parameters], type_))
+                self.add(connection, Column(name, kinds[name in parameters], type_))
             elif type_ and not _holds(known.type, type_):
                 self._retype(connection, known, type_)
         return ""
@@ -167,7 +167,12 @@ class ResultsTable:
             )
         return ""
 
-    def _add(self, connection: sa.Connection, column: Column) -> None:
+    def table(self) -> sa.Table:
+        """Describe the table with the columns that it is known to have."""
+        return self._table(list(self._columns.values()))
+
+    def add(self, connection: sa.Connection, column: Column) -> None:
+        """Add a column to the table and to the catalogue."""
         # SQLite would turn the text 007 into a number in a column that was declared as one
         untyped = not column.type and connection.dialect.name == "sqlite"
         sql_type = "" if untyped else _sql_type(connection, column.type)
@@ -286,7 +291,8 @@ def _bad_name(name: str, taken: dict[str, str]) -> str:
 
 def stream(
     connection: sa.Connection, query: sa.Select[Any], size: int = 10_000
-) -> Iterator[Sequence[sa.Row[Any]]]:
+) -> Generator[Sequence[sa.Row[Any]], None, None]:
     """Read a query in pieces, so that memory doesn't grow with the number of rows."""
-    result = connection.execution_options(stream_results=True, yield_per=size).execute(query)
-    yield from result.partitions()
+    streaming = connection.execution_options(stream_results=True, yield_per=size)
+    with streaming.execute(query) as result:
+        yield from result.partitions()
