@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 
-from fieldlab.bus.subscription import LOOK_S, Subscription
+from fieldlab.bus.subscription import Subscription
 from fieldlab.domain.errors import FieldlabError
 from fieldlab.ports.bus import Calls, MessageStore, News
 
 #: one wait for news is at most so long, s; only for the thread to see that it is to end
 LISTEN_S = 1.0
+#: without any news it is looked again after so long, s: wake-ups may get lost, and leases end
+LOOK_S = 5.0
 #: so many subscriptions look at any news; of more, those whose group has something due
 FEW = 4
 
@@ -65,8 +68,10 @@ class Listener:
 
     def _wait_for_news(self, news: News, soon: Callable[[Callable[[], None]], object]) -> None:
         with suppress(RuntimeError):  # the loop has ended without closing the bus
+            told = time.monotonic()
             while not self._closing.is_set():
-                if news.wait(LISTEN_S):
+                if news.wait(LISTEN_S) or time.monotonic() - told > LOOK_S:
+                    told = time.monotonic()
                     soon(self._tell)
 
     def _tell(self) -> None:

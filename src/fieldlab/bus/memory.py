@@ -173,7 +173,8 @@ class MemoryMessages:
             return {
                 each.group
                 for each in self.deliveries.values()
-                if each.state is DeliveryState.WAITING and each.due_at <= until
+                if (each.state is DeliveryState.WAITING and each.due_at <= until)
+                or (each.state is DeliveryState.CLAIMED and each.leased_until <= until)
             }
 
     def keep(

@@ -17,8 +17,8 @@ from fieldlab.ports.bus import Calls, Claim, Effect, MessageStore, Settlement
 MOST_CLAIMED = 100
 #: it doesn't look more often than this, s: what is due may be in another consumer's open claim
 SHORTEST_LOOK_S = 0.005
-#: without any news it looks again after so long, s: a net below the wake-ups, which may get lost
-LOOK_S = 5.0
+#: without any news it looks again after so long, s: a net below the listener's
+LOOK_S = 60.0
 
 
 class Subscription:

@@ -115,7 +115,7 @@ class MessageStore(Protocol):
         ...
 
     def due(self, within_s: float) -> Collection[str]:
-        """Name the groups for which a message waits that is due now, or will be that soon."""
+        """Name the groups of which a message waits, or a lease ends, now or that soon."""
         ...
 
     def keep(

@@ -12,7 +12,7 @@ from fieldlab.domain.messages import DeliveryState
 from fieldlab.ports.bus import Settlement
 from fieldlab.store.bus_tables import deliveries
 from fieldlab.store.claiming import CLAIM_KEY
-from fieldlab.store.posting import post
+from fieldlab.store.posting import post, wake
 from fieldlab.store.transitions import DELIVERIES, Cause, advance_all
 
 #: errors that are the database's fault, not that of what an effect asked of it
@@ -39,6 +39,8 @@ class Settling:
             for place in places:
                 each = settlements[place]
                 done[place] = each.claim.delivery_id in won or self._was_settled(each)
+            if target is DeliveryState.WAITING:  # other consumers are to know when it is due
+                wake(self.connection, {settlements[place].claim.group for place in places})
             post(
                 self.connection,
                 [

@@ -49,11 +49,17 @@ def next_due(connection: sa.Connection, group: str, now: float) -> float | None:
 
 
 def due_groups(connection: sa.Connection, until: float) -> set[str]:
-    """Name the groups for which a message waits that is due by then."""
+    """Name the groups of which a message is due, or a consumer's lease ends, by then."""
     # by group, not by message: a million may stand
-    waits = sa.exists().where(
-        deliveries.c.group_name == subscriptions.c.group_name,
-        in_state(deliveries, DeliveryState.WAITING),
-        deliveries.c.due_at <= until,
+    waits, lapses = (
+        sa.exists().where(
+            deliveries.c.group_name == subscriptions.c.group_name,
+            in_state(deliveries, state),
+            moment <= until,
+        )
+        for state, moment in (
+            (DeliveryState.WAITING, deliveries.c.due_at),
+            (DeliveryState.CLAIMED, deliveries.c.leased_until),
+        )
     )
-    return set(connection.scalars(sa.select(subscriptions.c.group_name).where(waits)))
+    return set(connection.scalars(sa.select(subscriptions.c.group_name).where(waits | lapses)))
