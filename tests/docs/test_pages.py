@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from fieldlab.definitions import from_mapping
+from fieldlab.definitions import TOOLS, from_mapping
 from fieldlab.execution.sequences import quasi_sequence
 from tests.docs.pages import (
     DOCS,
@@ -58,7 +58,7 @@ def definitions() -> list[tuple[str, Block]]:
 def test_each_definition_loads(block: Block) -> None:
     data = YAML(typ="safe").load(block.text)
     whole = data if "name" in data else WHOLE | data
-    from_mapping(whole, Path(), quasi=quasi_sequence)
+    from_mapping(whole, Path(), quasi=quasi_sequence, tools=TOOLS | {"timeit"})
 
 
 @pytest.mark.parametrize("page", RUN)
