@@ -160,7 +160,7 @@ def test_a_result_file_is_read_from_the_attempts_own_folder(folder: Path) -> Non
     for position in (1, 2, 3):
         assert "wrote no file 'r.json'" in ran.record(position).error
     assert "stdout:\nno file" in ran.record(1).error
-    assert "'r.json' has 67 MB, more than the 67 MB that are read" in ran.record(4).error
+    assert "'r.json' has 64.0 MiB, more than the 64 MiB that are read" in ran.record(4).error
     assert "r.json is not JSON" in ran.record(5).error
     for position in range(1, 6):
         record = ran.record(position)
@@ -296,7 +296,7 @@ def test_a_flood_of_output_stays_on_the_disk(folder: Path, monkeypatch: pytest.M
             return most_memory(marked.named("fieldlab.execution.worker"))
 
     assert asyncio.run(run()) < 100e6
-    assert "'stdout' has 200 MB, more than the 67 MB that are read" in ran.record(0).error
+    assert "'stdout' has 190.7 MiB, more than the 64 MiB that are read" in ran.record(0).error
     assert ran.record(1).status == "exit code 1"
     assert len(ran.record(1).error) < 10_000
     assert (folder_of(folder, ran.record(1)) / "stderr").stat().st_size == 200_000_000

@@ -17,6 +17,7 @@ from typing import Any
 from fieldlab.domain import arithmetic
 from fieldlab.domain.errors import BadExpression, nearest
 from fieldlab.domain.ids import Value
+from fieldlab.domain.syntax import parse_expression
 
 #: longest expression, in characters
 LONGEST_TEXT = 2000
@@ -133,7 +134,7 @@ class _Reader:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                return ast.parse(self.text, mode="eval")
+                return parse_expression(self.text)
             except SyntaxError as error:
                 raise self._unreadable(error) from None
             except (RecursionError, MemoryError):

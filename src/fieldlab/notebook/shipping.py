@@ -23,6 +23,7 @@ from typing import Any
 from fieldlab.domain.definition import ToolSpec
 from fieldlab.domain.errors import BadInput
 from fieldlab.domain.ids import canonical, digest, uuid7
+from fieldlab.domain.syntax import parse_module
 from fieldlab.execution.functions import innermost_of, shipped_file
 
 #: closures that are looked into, one inside the other
@@ -181,7 +182,7 @@ def _lambda_source(code: CodeType) -> str:
     """Find the one lambda on its line; where there are several, their code tells them apart."""
     text = "".join(linecache.getlines(code.co_filename))
     try:
-        tree = ast.parse(text)
+        tree = parse_module(text)
     except SyntaxError:  # a cell with a magic command
         return _code_text(code)
     found = [
