@@ -5,11 +5,19 @@ from __future__ import annotations
 import typing
 
 if typing.TYPE_CHECKING:
-    from fieldlab.domain.errors import BadInput, FieldlabError, Halted, TrialFailed
+    from fieldlab.domain.errors import (
+        BadInput,
+        FieldlabError,
+        Halted,
+        RequestFailed,
+        RequestTimeout,
+        TrialFailed,
+    )
     from fieldlab.domain.marks import tool
     from fieldlab.domain.messages import DeliveryPolicy, Envelope
     from fieldlab.engine.feed import TrialFuture
     from fieldlab.notebook.ems import EvalOnCluster, do_on_cluster
+    from fieldlab.notebook.messages import open_bus
     from fieldlab.notebook.reading import open  # noqa: A004
     from fieldlab.notebook.running import Run, run
     from fieldlab.notebook.sessions import Session, as_completed, session
@@ -24,6 +32,8 @@ __all__ = [
     "EvalOnCluster",
     "FieldlabError",
     "Halted",
+    "RequestFailed",
+    "RequestTimeout",
     "Run",
     "Session",
     "TrialFailed",
@@ -32,6 +42,7 @@ __all__ = [
     "as_completed",
     "do_on_cluster",
     "open",
+    "open_bus",
     "run",
     "session",
     "tool",
@@ -49,6 +60,8 @@ _PLACES = {
     "EvalOnCluster": "fieldlab.notebook.ems",
     "FieldlabError": "fieldlab.domain.errors",
     "Halted": "fieldlab.domain.errors",
+    "RequestFailed": "fieldlab.domain.errors",
+    "RequestTimeout": "fieldlab.domain.errors",
     "Run": "fieldlab.notebook.running",
     "Session": "fieldlab.notebook.sessions",
     "TrialFailed": "fieldlab.domain.errors",
@@ -56,6 +69,7 @@ _PLACES = {
     "as_completed": "fieldlab.notebook.sessions",
     "do_on_cluster": "fieldlab.notebook.ems",
     "open": "fieldlab.notebook.reading",
+    "open_bus": "fieldlab.notebook.messages",
     "run": "fieldlab.notebook.running",
     "session": "fieldlab.notebook.sessions",
     "tool": "fieldlab.domain.marks",

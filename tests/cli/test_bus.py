@@ -195,6 +195,11 @@ def test_bad_input_is_explained(cast: Path, words: list[str], said: str) -> None
         ("deaf.py", "listens to nothing"),
         ("text.py", "listens to nothing"),
         ("broken.py", "can't be made: ValueError: no"),
+        ("policy.py", "The policy of the actor policy.py:A is {'attempts': 2}"),
+        ("tries.py", "attempts is 0"),
+        ("lease.py", "lease_s is -1"),
+        ("many.py", "The concurrency of the actor many.py:A is 'many'"),
+        ("short.py", "handle of the actor short.py:A can't be called"),
     ],
 )
 def test_an_actor_that_cannot_run_is_explained(cast: Path, target: str, said: str) -> None:
@@ -206,6 +211,13 @@ def test_an_actor_that_cannot_run_is_explained(cast: Path, target: str, said: st
     (cast / "broken.py").write_text(
         f"{head}    topics = ['a']\n    def __init__(self): raise ValueError('no')\n{handle}"
     )
+    topic = f"{head}    topics = ['a']\n"
+    (cast / "policy.py").write_text(f"{topic}    policy = {{'attempts': 2}}\n{handle}")
+    for name, word in (("tries", "attempts=0"), ("lease", "lease_s=-1")):
+        text = f"import fieldlab\n{topic}    policy = fieldlab.DeliveryPolicy({word})\n{handle}"
+        (cast / f"{name}.py").write_text(text)
+    (cast / "many.py").write_text(f"{topic}    concurrency = 'many'\n{handle}")
+    (cast / "short.py").write_text(f"{topic}    async def handle(self, envelope): pass\n")
     result = invoke("actors", "run", target)
     assert result.exit_code == ExitCode.BAD_INPUT
     assert said in result.stderr

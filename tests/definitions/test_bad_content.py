@@ -520,3 +520,28 @@ def test_no_mistake_of_a_space_hides_another(space: str, expected: list[str]) ->
     assert len(lines) == len(expected), lines
     for part in expected:
         assert any(part in line for line in lines), (part, lines)
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ({"matrix": {"depth": [3, 5, "auto", None]}}, "'depth' are numbers and text"),
+        ({"matrix": {"flag": [True, 2]}}, "'flag' are true or false and numbers"),
+        ({"matrix": {"x": [1]}, "include": [{"x": "a"}]}, "'x' are numbers and text"),
+        (
+            {"blocks": [{"matrix": {"x": {"range": [1, 3]}}}, {"matrix": {"x": ["a"]}}]},
+            "'x' are numbers and text",
+        ),
+    ],
+)
+def test_values_that_no_column_holds_together_are_refused(
+    space: dict[str, object], said: str
+) -> None:
+    data = {"name": "a", "tool": {"command": ["true"]}, "space": space}
+    with pytest.raises(BadInput, match=said):
+        from_mapping(data, Path())
+
+
+def test_missing_values_and_wider_numbers_go_together() -> None:
+    space = {"matrix": {"x": [1, 2.5, None], "y": ["a", None]}}
+    from_mapping({"name": "a", "tool": {"command": ["true"]}, "space": space}, Path())

@@ -300,20 +300,22 @@ texts = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co")), max_size=30
 )
 names = st.from_regex(r"[a-z][a-z0-9]{0,8}_p", fullmatch=True)
-scalars = st.one_of(
-    st.booleans(),
-    st.integers(-(10**12), 10**12),
-    st.floats(allow_nan=False, allow_infinity=False),
-    texts,
-    st.none(),
+numbers = st.integers(-(10**12), 10**12) | st.floats(allow_nan=False, allow_infinity=False)
+axes = st.one_of(
+    st.lists(
+        kind | st.none(),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda value: (str(type(value)), value),
+    )
+    for kind in (st.booleans(), numbers, texts)
 )
-axes = st.lists(scalars, min_size=1, max_size=4, unique_by=lambda value: (str(type(value)), value))
 
 
 def distinct(axis: list[Any]) -> bool:
     """Tell axes that don't hold a number both as an integer and as a float."""
-    numbers = [value for value in axis if type(value) in (int, float)]
-    return len(set(numbers)) == len(numbers)
+    found = [value for value in axis if type(value) in (int, float)]
+    return len(set(found)) == len(found)
 
 
 seconds = st.integers(0, 10**6)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fieldlab.domain.definition import ToolSpec
+from fieldlab.domain.errors import BadInput
 from fieldlab.domain.ids import canonical
 from fieldlab.domain.parameters import sequence_from
 from fieldlab.domain.trials import CampaignState
@@ -308,3 +309,12 @@ def test_parameters_that_no_column_holds_fail_their_trials_only(bench: Bench) ->
     campaign = bench.finish(bench.define("def work(x): ...", space))
     assert (campaign.succeeded, campaign.failed) == (1, 2)
     assert [row["x"] for row in bench.results(campaign)] == ["fine"]
+
+
+def test_a_parameter_of_another_kind_than_before_is_refused_before_anything_runs(
+    bench: Bench,
+) -> None:
+    bench.finish(bench.define(DOUBLE, TEN))
+    with pytest.raises(BadInput, match="'x' are text, but those recorded so far are numbers"):
+        bench.lab.start(bench.define(DOUBLE, {"matrix": {"x": ["a", "b"]}}))
+    assert len(bench.lab.store.campaigns()) == 1

@@ -339,3 +339,42 @@ def test_the_registry_says_who_runs_where_and_how_it_fares(stage: Stage) -> None
         assert view.ended_at is not None
 
     run(scene)
+
+
+class Quitting(Actor):
+    """Raises what isn't an Exception."""
+
+    topics = ("quit",)
+    policy = QUICK
+
+    async def handle(self, envelope: Envelope, context: Context) -> None:
+        raise {"exit": SystemExit, "key": KeyboardInterrupt, "cancel": asyncio.CancelledError}[
+            envelope.body
+        ]("I give up")
+
+
+@pytest.mark.parametrize("how", ["exit", "key", "cancel"])
+def test_a_handler_that_ends_the_program_only_ends_its_message(stage: Stage, how: str) -> None:
+    async def scene() -> None:
+        async with stage.played(Quitting(), Doubler()):
+            assert (await stage.settled(stage.send("quit", how)))[:2] == ("dead", 3)
+            assert (await stage.settled(stage.send("double", 1)))[0] == "acknowledged"
+
+    run(scene)
+
+
+class PlainAsker(Actor):
+    topics = ("ask-plainly",)
+    policy = QUICK
+
+    def handle(self, envelope: Envelope, context: Context) -> None:  # type: ignore[override]
+        context.publish("answer", context.request("double", envelope.body, timeout_s=20))
+
+
+def test_a_plain_method_asks_without_awaiting(stage: Stage) -> None:
+    async def scene() -> None:
+        async with stage.played(PlainAsker(), Doubler()):
+            await stage.settled(stage.send("ask-plainly", 5))
+        assert stage.sent("answer") == [10]
+
+    run(scene)

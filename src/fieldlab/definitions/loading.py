@@ -11,6 +11,7 @@ from fieldlab.definitions.reader import read_file, read_mapping, read_text
 from fieldlab.domain.assembly import problems_in
 from fieldlab.domain.definition import Definition
 from fieldlab.domain.errors import BadInput, Problem
+from fieldlab.domain.kinds import mixed_kinds
 from fieldlab.domain.parameters import QuasiSource, sequence_from
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def _space_problems(
     except BadInput as error:
         yield from error.problems
     else:
+        yield from mixed_kinds(checked.space)
         yield from checked.parameter_problems(names)
 
 

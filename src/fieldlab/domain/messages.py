@@ -144,6 +144,24 @@ class DeliveryPolicy:
     delay_s: float = 1.0
     longest_delay_s: float = 300.0
 
+    def __post_init__(self) -> None:
+        if type(self.attempts) is not int or self.attempts < 1:
+            raise BadInput(
+                f"attempts is {self.attempts!r}",
+                remedy="Write a whole number of tries, at least 1",
+                key=("policy", "attempts"),
+            )
+        for name in ("lease_s", "timeout_s", "delay_s", "longest_delay_s"):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not 0 <= value < float("inf") or (name == "lease_s" and not value):
+                raise BadInput(
+                    f"{name} is {value!r}",
+                    remedy="Write a number of seconds, such as 30"
+                    + ("" if name == "lease_s" else ", or 0"),
+                    key=("policy", name),
+                )
+
     def delay_after(self, attempt: int) -> float:
         """Seconds to wait after that many tries have failed."""
         return min(self.delay_s * 2.0 ** min(attempt - 1, 60), self.longest_delay_s)

@@ -40,7 +40,7 @@ class Tally:
         self.last_error_at = time.time()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class MessageContext:
     """Implements :class:`fieldlab.ports.actor.Context`: gathers what the handler wants done."""
 
@@ -72,6 +72,17 @@ class MessageContext:
 
     async def request(self, topic: str, body: Any = None, *, timeout_s: float) -> Any:
         return await self.bus.request(topic, body, timeout_s=timeout_s)
+
+
+@dataclass(slots=True, kw_only=True)
+class PlainContext(MessageContext):
+    """For a plain method, which runs in a thread and can't await."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def request(self, topic: str, body: Any = None, *, timeout_s: float) -> Any:
+        asked = self.bus.request(topic, body, timeout_s=timeout_s)
+        return asyncio.run_coroutine_threadsafe(asked, self.loop).result()
 
 
 class ActorRun:
@@ -129,19 +140,31 @@ class ActorRun:
             await self._take(claim)
 
     async def _take(self, claim: Claim) -> None:
-        context = MessageContext(self._bus, claim, self._name)
+        context = self._context(claim)
         try:
             await self._call(claim.envelope, context)
             done = await self._subscription.acknowledge(
                 claim, posts=context.posts, effects=context.effects
             )
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is its message's end
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise  # it is told to stop; otherwise the handler itself raised that
+            await self._fail(claim, error)
+            return
+        except BaseException as error:  # noqa: BLE001 - sys.exit() too is only its message's end
             await self._fail(claim, error)
             return
         if done:
             self._tally.handled += 1
         else:
             self._fault(claim, "its lease had ended before it was handled; somebody else has it")
+
+    def _context(self, claim: Claim) -> MessageContext:
+        if self._is_plain:
+            loop = asyncio.get_running_loop()
+            return PlainContext(bus=self._bus, claim=claim, sender=self._name, loop=loop)
+        return MessageContext(bus=self._bus, claim=claim, sender=self._name)
 
     async def _call(self, envelope: Envelope, context: MessageContext) -> None:
         limit_s = self._actor.policy.timeout_s
@@ -158,7 +181,7 @@ class ActorRun:
                 raise HandlerTimeout(f"its time limit of {limit_s:g} s was over") from error
             raise
 
-    async def _fail(self, claim: Claim, error: Exception) -> None:
+    async def _fail(self, claim: Claim, error: BaseException) -> None:
         """Let a message be tried again, or give it up and tell whoever waits for an answer."""
         policy = self._actor.policy
         what = _one_line(error)

@@ -99,7 +99,7 @@ class Supervisor:
             task.cancel()
 
     async def _tend(self, member: _Member) -> None:
-        """Run an actor; start it again, after growing waits, when the bus failed it."""
+        """Run an actor; start it again, after growing waits, when something failed it."""
 
         def say(state: RetryCallState) -> None:
             assert state.outcome is not None
@@ -109,7 +109,7 @@ class Supervisor:
             self._tell(f"{member.name} is started again: {error}")
 
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(FieldlabError),
+            retry=retry_if_exception_type(Exception),
             wait=wait_random_exponential(multiplier=0.5, max=LONGEST_RESTART_S),
             before_sleep=say,
             sleep=self._sleep,

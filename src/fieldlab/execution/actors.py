@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 from fieldlab.domain.errors import BadInput, nearest
-from fieldlab.domain.messages import check_group, check_pattern
+from fieldlab.domain.messages import DeliveryPolicy, check_group, check_pattern
 from fieldlab.execution.modules import load_module, make_importable
 from fieldlab.ports.actor import Actor, actor_name
 
@@ -59,6 +59,30 @@ def target_of(target: str, actor: Actor) -> str:
     return f"{target.partition(':')[0]}:{type(actor).__name__}"
 
 
+def _check_settings(actor: Actor, label: str) -> None:
+    """Refuse what would only show when the first message comes."""
+    if not isinstance(actor.policy, DeliveryPolicy):
+        raise BadInput(
+            f"The policy of the actor {label} is {actor.policy!r}",
+            remedy="Write policy = fieldlab.DeliveryPolicy(attempts=3)",
+            key=_KEY,
+        )
+    if type(actor.concurrency) is not int or actor.concurrency < 1:
+        raise BadInput(
+            f"The concurrency of the actor {label} is {actor.concurrency!r}",
+            remedy="Write a whole number, at least 1: so many messages at a time",
+            key=_KEY,
+        )
+    try:
+        inspect.signature(actor.handle).bind(None, None)
+    except TypeError as error:
+        raise BadInput(
+            f"handle of the actor {label} can't be called: {error}",
+            remedy="Write: async def handle(self, envelope, context)",
+            key=_KEY,
+        ) from error
+
+
 def _made(kind: type[Actor]) -> Actor:
     label = f"{Path(inspect.getfile(kind)).name}:{kind.__name__}"
     try:
@@ -75,6 +99,7 @@ def _made(kind: type[Actor]) -> Actor:
             remedy='Give its class a list: topics = ["pipeline.process.*"]',
             key=_KEY,
         )
+    _check_settings(actor, label)
     for pattern in actor.topics:
         check_pattern(pattern)
     check_group(actor_name(actor))

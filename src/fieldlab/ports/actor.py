@@ -42,7 +42,9 @@ class Context(Protocol):
         ...
 
     async def request(self, topic: str, body: Any = None, *, timeout_s: float) -> Any:
-        """Ask another actor at once and wait; see the bus.
+        """Ask another actor at once and wait for its answer: ``await context.request(…)``.
+
+        In a plain method, which runs in a thread, it waits without ``await``.
 
         Raises
         ------
@@ -58,18 +60,28 @@ class Actor(ABC):
     A handler that raises is tried again after a while, as the policy says, then the message is a
     dead letter; after ``BadInput`` it is one at once, because another try would meet the same. A
     message may come a second time when a process died: what a handler does outside its context
-    should bear that (:attr:`Envelope.id` is the same).
+    should bear that (the envelope's ``id`` is the same).
+
+    Attributes
+    ----------
+    topics
+        Patterns of topics: ``*`` is one word, ``#`` at the end any number of words.
+    name
+        What people call it; the class's name with dashes if empty.
+    group
+        Actors of one group share its messages; the group of the name if empty.
+    broadcast
+        Each process that runs it gets every message, as long as it runs.
+    concurrency
+        Messages handled at the same time in one process.
+    policy
+        Tries, time limits and leases.
     """
 
-    #: patterns of topics: ``*`` is one word, ``#`` at the end any number of words
     topics: ClassVar[Sequence[str]] = ()
-    #: what people call it; the class's name with dashes if empty
     name: ClassVar[str] = ""
-    #: actors of one group share its messages; that of the name if empty
     group: ClassVar[str] = ""
-    #: each process that runs it gets every message, as long as it runs
     broadcast: ClassVar[bool] = False
-    #: messages handled at the same time in one process
     concurrency: ClassVar[int] = 1
     policy: ClassVar[DeliveryPolicy] = DeliveryPolicy()
 

@@ -7,8 +7,9 @@ import time
 import sqlalchemy as sa
 
 from fieldlab.domain.definition import Definition
-from fieldlab.domain.errors import Problem, UnknownName, nearest
+from fieldlab.domain.errors import BadInput, Problem, UnknownName, nearest
 from fieldlab.domain.ids import digest
+from fieldlab.domain.kinds import COLUMN_KINDS, parameter_kinds
 from fieldlab.domain.lifecycle import Role
 from fieldlab.ports.store import Campaign
 from fieldlab.store import tables
@@ -112,6 +113,35 @@ def named_row(connection: sa.Connection, table: sa.Table, name: str, kind: str) 
     return int(found)
 
 
+def _require_fitting(connection: sa.Connection, experiment_id: int, definition: Definition) -> None:
+    """Refuse parameters of another kind than the results of earlier campaigns hold.
+
+    Raises
+    ------
+    BadInput
+        Their trials would run, and couldn't be recorded.
+    """
+    columns = tables.result_columns
+    recorded = connection.execute(
+        sa.select(columns.c.name, columns.c.type).where(
+            columns.c.experiment_id == experiment_id, columns.c.type.is_not(None)
+        )
+    )
+    held = {name: COLUMN_KINDS[type_] for name, type_ in recorded}
+    problems = [
+        Problem(
+            what=f"the values of '{name}' are {kind}, but those recorded so far are {held[name]}",
+            remedy="Write them alike, rename the parameter, or name another experiment",
+            key=("space",),
+        )
+        for name, kinds in parameter_kinds(definition.space).items()
+        for kind in kinds
+        if kind != held.get(name, kind)
+    ]
+    if problems:
+        raise BadInput.of(problems)
+
+
 def ensure_campaign(
     connection: sa.Connection,
     definition: Definition,
@@ -127,6 +157,7 @@ def ensure_campaign(
     """
     campaigns = tables.campaigns
     experiment_id = ensure_experiment(connection, definition)
+    _require_fitting(connection, experiment_id, definition)
     content = definition.to_dict()
     fingerprint = digest({key: content[key] for key in ("tool", "space")})
     newest = connection.execute(
