@@ -301,14 +301,18 @@ texts = st.text(
 )
 names = st.from_regex(r"[a-z][a-z0-9]{0,8}_p", fullmatch=True)
 numbers = st.integers(-(10**12), 10**12) | st.floats(allow_nan=False, allow_infinity=False)
-axes = st.one_of(
-    st.lists(
-        kind | st.none(),
-        min_size=1,
-        max_size=4,
-        unique_by=lambda value: (str(type(value)), value),
-    )
-    for kind in (st.booleans(), numbers, texts)
+#: ruamel.yaml takes the text ?0 in a flow sequence for a key, whoever has written it
+words = texts.filter(lambda text: not text.startswith("?"))
+axes: st.SearchStrategy[list[Any]] = st.one_of(
+    [
+        st.lists(
+            kind | st.none(),
+            min_size=1,
+            max_size=4,
+            unique_by=lambda value: (str(type(value)), value),
+        )
+        for kind in (st.booleans(), numbers, words)
+    ]
 )
 
 
