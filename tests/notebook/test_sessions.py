@@ -205,6 +205,24 @@ def test_an_exception_leaves_what_waits_for_the_next_session(here: Path) -> None
     assert (again.state, again.succeeded) == ("finished", 30)
 
 
+def test_an_exception_before_the_engine_has_begun_comes_out_as_it_is(here: Path) -> None:
+    session = fieldlab.session(square, name="tune")
+
+    def leave() -> None:
+        with session:
+            session.submit(x=1)
+            session.submit(wrong=1)
+
+    with pytest.raises(BadInput, match="no parameter 'wrong'"):
+        leave()
+    assert session.state == "paused"
+    with pytest.raises(Halted):
+        session.submit(x=2)
+    with fieldlab.session(square, name="tune") as again:
+        pass
+    assert again.succeeded == 1, "what was submitted before it had begun is kept"
+
+
 def test_a_future_can_be_cancelled_before_the_engine_has_looked_at_it(here: Path) -> None:
     with fieldlab.session(square, name="tune") as session:
         futures = session.map([{"x": n} for n in range(500)])

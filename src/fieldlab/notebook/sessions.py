@@ -229,7 +229,7 @@ class Session(Run):
     def stop(self) -> None:
         """Let the running trials end and leave the others queued, for a later session."""
         self._feed.close()
-        self._engine.interrupt()
+        self._engine.drain()
         with contextlib.suppress(FieldlabError):  # what ended the engine, those who wait know
             self._leave()
 
