@@ -223,6 +223,44 @@ def test_an_exception_before_the_engine_has_begun_comes_out_as_it_is(here: Path)
     assert again.succeeded == 1, "what was submitted before it had begun is kept"
 
 
+def test_a_session_that_is_not_entered_writes_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = fieldlab.session(square, name="tune")
+    with pytest.raises(BadInput):
+        made.submit(wrong=1)
+    assert list(here.iterdir()) == []
+    with pytest.raises(IllegalTransition, match="hasn't begun"):
+        made.results()
+    assert repr(made) == "<tune: not begun>"
+    made.close()
+    with pytest.raises(Halted, match="closed"):
+        made.submit(x=1)
+    assert list(here.iterdir()) == []
+
+
+def test_a_changed_function_begins_a_version_when_it_is_used_and_says_so(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fieldlab.run(lambda x: {"y": x}, name="ctor", matrix={"x": [1, 2]}, quiet=True)
+    changed = fieldlab.session(lambda x: {"y": 2 * x}, name="ctor")
+    lab = fieldlab.open()
+    assert len(lab.results("ctor")) == 2
+    assert capsys.readouterr().err == ""
+    assert changed.submit(x=3).result() == {"y": 6}
+    changed.close()
+    said = "the function's source has changed; the results of ctor.v1 stay in results_ctor"
+    assert capsys.readouterr().err == f"ctor.v2 begins: {said}\n"
+    with fieldlab.session(lambda x: {"y": 2 * x}, name="ctor"):
+        pass
+    assert capsys.readouterr().err == "", "it is said once"
+    found = {name: lab.results(name)["y"].tolist() for name in ("ctor", "ctor.v2", "ctor.v2.1")}
+    assert found == {"ctor": [6], "ctor.v2": [6], "ctor.v2.1": [6]}
+    found = {name: lab.results(name)["y"].tolist() for name in ("ctor.v1", "ctor.1", "ctor.v1.1")}
+    assert found == {"ctor.v1": [1, 2], "ctor.1": [1, 2], "ctor.v1.1": [1, 2]}
+    assert len(lab.failures("ctor.v1")) == 0
+
+
 def test_a_future_can_be_cancelled_before_the_engine_has_looked_at_it(here: Path) -> None:
     with fieldlab.session(square, name="tune") as session:
         futures = session.map([{"x": n} for n in range(500)])
@@ -244,7 +282,7 @@ def test_cancelling_the_campaign_ends_the_session(here: Path) -> None:
             future.result()
     assert session.state == "cancelled"
     with pytest.raises(IllegalTransition, match="was cancelled"):
-        fieldlab.session(forever)
+        fieldlab.session(forever).submit(x=1)
 
 
 def test_a_trial_that_another_campaign_has_and_has_not_run_well(here: Path) -> None:

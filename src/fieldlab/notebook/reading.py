@@ -168,7 +168,7 @@ class LabReader:
         if name is None:
             return campaigns
         found = self._lab.find(name)
-        if name != found.experiment:
+        if not found.is_all_of(name):
             return [found]
         return [each for each in campaigns if each.experiment_id == found.experiment_id]
 
