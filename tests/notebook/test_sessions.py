@@ -123,7 +123,9 @@ def test_the_same_point_submitted_twice_runs_once(here: Path) -> None:
         ({"z": 1, "x": 1}, "there is no parameter 'z'"),
         ({}, "the point lacks 'x'"),
         ({"x": [1]}, "a value can't be a list"),
+        ({"x": object()}, "a value of type object can't be recorded. Use a number"),
         ({"x": float("nan")}, "not a finite number"),
+        ({"x": 1, "repeat": "a"}, "there is no repeat 'a'"),
     ],
 )
 def test_bad_points_are_refused_before_anything_is_recorded(
@@ -140,9 +142,22 @@ def test_what_is_wrong_with_a_session_is_named_by_its_keyword(here: Path) -> Non
     with pytest.raises(BadInput, match="parameters of any name"):
         fieldlab.session(lambda **point: point, name="open")
     with pytest.raises(BadInput, match="doesn't take the parameter 'q'"):
-        fieldlab.session(square, name="tune", parameters=["x", "q"])
+        fieldlab.session(square, name="tune", parameters=["x", "q"]).submit(x=1, q=1)
+    with pytest.raises(BadInput, match=r"matrix: a session takes points by submit, not a space"):
+        fieldlab.session(square, name="tune", matrix={"x": [1]})
+    with pytest.raises(BadInput, match="'x' is positional-only"):
+        fieldlab.session(abs)
     with fieldlab.open() as lab:
         assert lab.campaigns().empty
+
+
+def test_what_is_no_point_and_no_future_is_refused(here: Path) -> None:
+    session = fieldlab.session(square, name="tune")
+    points: Any = [{"x": 1}, 1]
+    with pytest.raises(BadInput, match=r"the point 1 is not a mapping. Give dicts"):
+        session.map(points)
+    with pytest.raises(BadInput, match="3 is not a future"):
+        list(fieldlab.as_completed([points[0], 3][1:]))
 
 
 def test_parameters_of_any_name_can_be_named(here: Path) -> None:

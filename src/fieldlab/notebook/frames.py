@@ -42,7 +42,7 @@ def results_frame(lab: Lab, name: str, kind: str = "pandas", *, own_columns: boo
     Returns
     -------
     pandas.DataFrame, polars.DataFrame or pyarrow.Table
-        A row per row of results; see :func:`pandas_frame` for the types.
+        A row per row of results; see `pandas_frame` for the types.
 
     Raises
     ------

@@ -251,7 +251,7 @@ class Run:
             return frame_of(arrow_table(rows), kind)
 
     def failures(self) -> pd.DataFrame:
-        """List the trials that failed for good, as :meth:`LabReader.failures` does."""
+        """List the trials that failed for good, as `LabReader.failures` does."""
         from fieldlab.notebook.summaries import failures_frame
 
         with self._lab() as lab:

@@ -15,7 +15,7 @@ from fieldlab.domain.axis_reading import read_value
 from fieldlab.domain.errors import BadInput, FieldlabError, IllegalTransition, Problem, nearest
 from fieldlab.domain.parameters import TrialPoint
 from fieldlab.engine.feed import Feed, TrialFuture
-from fieldlab.notebook.defining import described, in_keywords, parameters_of, plain
+from fieldlab.notebook.defining import SPACE, described, in_keywords, parameters_of, plain
 from fieldlab.notebook.running import Run, opened, say_if_stopped, started
 from fieldlab.notebook.showing import make_progress
 
@@ -46,7 +46,7 @@ def session(
     Parameters
     ----------
     function
-        As for :func:`fieldlab.run`; a definition's file has ``space: {submitted: [x, y]}``.
+        As for `fieldlab.run`; a definition's file has ``space: {submitted: [x, y]}``.
     name
         Of the experiment; the function's name if absent.
     parameters
@@ -84,7 +84,13 @@ def as_completed(
     ------
     TimeoutError
         It took longer.
+    BadInput
+        One of them is not a future.
     """
+    futures = list(futures)
+    for each in futures:
+        if not isinstance(each, concurrent.futures.Future):
+            raise BadInput(f"{each!r} is not a future", remedy="Give what `submit` returned")
     done: Any = concurrent.futures.as_completed(futures, timeout)
     yield from done
 
@@ -98,6 +104,7 @@ def _described(
 ) -> tuple[Described, list[str]]:
     """Check what a script says; give the definition and the names of the parameters."""
     if callable(function):
+        _refuse_space(words)
         names = list(parameters) if parameters is not None else parameters_of(function)
         try:
             what = described(function, name, slots, {**words, "space": {"submitted": names}})
@@ -116,6 +123,19 @@ def _described(
     return what, names
 
 
+def _refuse_space(words: Iterable[str]) -> None:
+    given = [word for word in words if word in (*SPACE, "space")]
+    if given:
+        raise BadInput.of(
+            Problem(
+                what="a session takes points by submit, not a space",
+                remedy="Leave it out, or use `fieldlab.run`",
+                key=(word,),
+            )
+            for word in given
+        )
+
+
 def _defaults(function: object, names: Sequence[str]) -> dict[str, Any]:
     """Find the values that parameters have which a point leaves out."""
     if not callable(function):
@@ -131,8 +151,16 @@ def _defaults(function: object, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_point(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
 class Session(Run):
-    """A campaign that takes points; make one with :func:`fieldlab.session`.
+    """A campaign that takes points; make one with `fieldlab.session`.
 
     As a context manager it ends like a ``concurrent.futures`` executor: it waits for all that was
     submitted, and the campaign is finished. When an exception leaves it, the running trials end,
@@ -215,14 +243,19 @@ class Session(Run):
         IllegalTransition
             The campaign was cancelled.
         """
-        if repeat < 1:
-            raise BadInput(f"there is no repeat {repeat}", remedy="Count from 1", key=("repeat",))
+        if not _is_count(repeat):
+            raise BadInput(f"there is no repeat {repeat!r}", remedy="Count from 1", key=("repeat",))
         checked = TrialPoint(self._checked(point), repeat)
         self._begin()
         return self._feed.submit(checked)
 
     def map(self, points: Iterable[Mapping[str, Any]]) -> list[TrialFuture]:
         """Submit several points; their futures in the same order."""
+        points = list(points)
+        for point in points:
+            if not _is_point(point):
+                remedy = 'Give dicts, such as {"x": 1}'
+                raise BadInput(f"the point {point!r} is not a mapping", remedy=remedy)
         return [self.submit(**point) for point in points]
 
     def _checked(self, point: Mapping[str, Any]) -> dict[str, Any]:
