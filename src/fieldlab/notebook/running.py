@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldlab.domain.errors import IllegalTransition
 from fieldlab.domain.trials import CampaignState
+from fieldlab.notebook.showing import tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,12 +68,10 @@ def run(
         The campaign was cancelled.
     """
     from fieldlab.notebook.defining import described
-    from fieldlab.notebook.showing import tell
 
     what = described(function, name, slots, words)
     with opened() as lab:
-        campaign = started(lab, what, tell)
-        return Run(lab.settings, _finished(lab, campaign, quiet=quiet))
+        return Run(lab.settings, _finished(lab, started(lab, what, tell), quiet=quiet))
 
 
 def _finished(lab: Lab, campaign: Campaign, *, quiet: bool) -> Campaign:
@@ -100,12 +99,12 @@ def opened(settings: Settings | None = None) -> Iterator[Lab]:
         lab.close()
 
 
-def started(lab: Lab, what: Described, tell: Callable[[str], None]) -> Campaign:
+def started(lab: Lab, what: Described, say: Callable[[str], None]) -> Campaign:
     """Check the function in a process of its own, then make or find the campaign.
 
     Parameters
     ----------
-    tell
+    say
         Told, in words, that a new version of the experiment begins.
 
     Raises
@@ -128,7 +127,7 @@ def started(lab: Lab, what: Described, tell: Callable[[str], None]) -> Campaign:
     before = lab.results_tables(definition.name)
     campaign = lab.start(definition)
     if before and campaign.version not in before:
-        tell(_new_version(campaign, before, shipped=what.callee is not None))
+        say(_new_version(campaign, before, shipped=what.callee is not None))
     if campaign.state is CampaignState.CANCELLED:
         raise IllegalTransition(
             f"{campaign.name} was cancelled",
