@@ -164,7 +164,7 @@ def test_the_doctor_finds_a_sound_lab_sound(finished: Path) -> None:
     found = {each["check"]: each for each in document(result)}
     assert result.exit_code == ExitCode.DONE, found
     assert found["database"]["health"] == "ok"
-    assert {"python", "disk", "workers", "clock", "extra postgres"} <= found.keys()
+    assert {"python", "disk", "workers", "clock", "extra polars", "extra postgres"} <= found.keys()
 
 
 def test_the_doctor_finds_a_broken_profile(folder: Path) -> None:

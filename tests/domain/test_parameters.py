@@ -406,7 +406,7 @@ def test_indexing_a_grid_is_quick() -> None:
         ({"matrix": {"a": [float("inf")]}}, "inf is not a finite number"),
         ({"matrix": {"a": [[1, 2]]}}, "a value can't be a list"),
         ({"matrix": {"a": [{"b": 1}]}}, "a value can't be a mapping"),
-        ({"matrix": {"a": {1, 2}}}, "a value can't be a set"),
+        ({"matrix": {"a": {1, 2}}}, "a value of type set can't be recorded"),
         ({"matrix": {"repeat": [1]}}, "fieldlab itself uses the name 'repeat'"),
         ({"matrix": {"Out": [1]}}, "fieldlab itself uses the name 'Out'"),
         ({"matrix": {"a-b": [1]}}, "'a-b' can't name a parameter"),

@@ -193,5 +193,5 @@ def test_a_campaign_can_be_paused_only_while_it_runs(bench: Bench) -> None:
     bench.finish(bench.define(DOUBLE, TEN))
     with pytest.raises(IllegalTransition, match="cannot go from 'finished' to 'paused'"):
         bench.lab.pause("probe")
-    with pytest.raises(BadInput, match=r"no campaign 'prob'.*Did you mean 'probe'"):
+    with pytest.raises(BadInput, match=r"no experiment or campaign 'prob'.*Did you mean 'probe'"):
         bench.lab.pause("prob")

@@ -125,6 +125,7 @@ def test_a_point_that_raises_is_recorded_and_the_rest_goes_on(here: Path) -> Non
         ({"table_name": "a b"}, ["table_name"]),
         ({"stop_list": [{"x": 1, "y": 2}]}, ["stop_list[0]"]),
         ({"parms": []}, ["parms"]),
+        ({"parameters": {"x": [1]}}, ["parameters"]),
     ],
 )
 def test_what_is_wrong_is_named_in_emss_words(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import fieldlab
 from fieldlab.app import Lab
-from fieldlab.domain.errors import NoLab, UnknownName
+from fieldlab.domain.errors import BadInput, NoLab, UnknownName
 from fieldlab.domain.trials import CampaignState, TrialState
 from fieldlab.notebook.reading import LabReader
 from fieldlab.store import registry
@@ -186,3 +187,23 @@ def test_results_are_those_of_the_frames(reader: LabReader, engine: HandEngine) 
     assert reader.results("probe.1", "polars", own_columns=False).columns == ["x", "y"]
     with pytest.raises(UnknownName, match="Did you mean 'probe'"):
         reader.results("prob")
+
+
+@pytest.mark.parametrize("name", [None, 5])
+def test_what_is_not_a_name_is_refused(reader: LabReader, name: Any) -> None:
+    with pytest.raises(BadInput, match=f"{name} is not a name. Give the name of an experiment"):
+        reader.results(name)
+
+
+def test_what_is_no_place_and_no_duration_is_refused(reader: LabReader) -> None:
+    wrong: Any = 3
+    with pytest.raises(BadInput, match=r"3 is not a place. Give a folder"):
+        fieldlab.open(wrong)
+    wrong = "x"
+    with pytest.raises(BadInput, match=r"'x' is not a duration. Give a number of seconds"):
+        reader.watch("probe", for_s=wrong)
+
+
+def test_a_wrong_name_is_an_experiments_or_a_campaigns(reader: LabReader) -> None:
+    with pytest.raises(UnknownName, match="There is no experiment or campaign 'wavee'"):
+        reader.results("wavee")

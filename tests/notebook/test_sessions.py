@@ -123,7 +123,9 @@ def test_the_same_point_submitted_twice_runs_once(here: Path) -> None:
         ({"z": 1, "x": 1}, "there is no parameter 'z'"),
         ({}, "the point lacks 'x'"),
         ({"x": [1]}, "a value can't be a list"),
+        ({"x": object()}, "a value of type object can't be recorded. Use a number"),
         ({"x": float("nan")}, "not a finite number"),
+        ({"x": 1, "repeat": "a"}, "there is no repeat 'a'"),
     ],
 )
 def test_bad_points_are_refused_before_anything_is_recorded(
@@ -140,9 +142,22 @@ def test_what_is_wrong_with_a_session_is_named_by_its_keyword(here: Path) -> Non
     with pytest.raises(BadInput, match="parameters of any name"):
         fieldlab.session(lambda **point: point, name="open")
     with pytest.raises(BadInput, match="doesn't take the parameter 'q'"):
-        fieldlab.session(square, name="tune", parameters=["x", "q"])
+        fieldlab.session(square, name="tune", parameters=["x", "q"]).submit(x=1, q=1)
+    with pytest.raises(BadInput, match=r"matrix: a session takes points by submit, not a space"):
+        fieldlab.session(square, name="tune", matrix={"x": [1]})
+    with pytest.raises(BadInput, match="'x' is positional-only"):
+        fieldlab.session(abs)
     with fieldlab.open() as lab:
         assert lab.campaigns().empty
+
+
+def test_what_is_no_point_and_no_future_is_refused(here: Path) -> None:
+    session = fieldlab.session(square, name="tune")
+    points: Any = [{"x": 1}, 1]
+    with pytest.raises(BadInput, match=r"the point 1 is not a mapping. Give dicts"):
+        session.map(points)
+    with pytest.raises(BadInput, match="3 is not a future"):
+        list(fieldlab.as_completed([points[0], 3][1:]))
 
 
 def test_parameters_of_any_name_can_be_named(here: Path) -> None:
@@ -205,6 +220,60 @@ def test_an_exception_leaves_what_waits_for_the_next_session(here: Path) -> None
     assert (again.state, again.succeeded) == ("finished", 30)
 
 
+def test_an_exception_before_the_engine_has_begun_comes_out_as_it_is(here: Path) -> None:
+    session = fieldlab.session(square, name="tune")
+
+    def leave() -> None:
+        with session:
+            session.submit(x=1)
+            session.submit(wrong=1)
+
+    with pytest.raises(BadInput, match="no parameter 'wrong'"):
+        leave()
+    assert session.state == "paused"
+    with pytest.raises(Halted):
+        session.submit(x=2)
+    with fieldlab.session(square, name="tune") as again:
+        pass
+    assert again.succeeded == 1, "what was submitted before it had begun is kept"
+
+
+def test_a_session_that_is_not_entered_writes_nothing(here: Path) -> None:
+    made = fieldlab.session(square, name="tune")
+    with pytest.raises(BadInput):
+        made.submit(wrong=1)
+    assert list(here.iterdir()) == []
+    with pytest.raises(IllegalTransition, match="hasn't begun"):
+        made.results()
+    assert repr(made) == "<tune: not begun>"
+    made.close()
+    with pytest.raises(Halted, match="closed"):
+        made.submit(x=1)
+    assert list(here.iterdir()) == []
+
+
+def test_a_changed_function_begins_a_version_when_it_is_used_and_says_so(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fieldlab.run(lambda x: {"y": x}, name="ctor", matrix={"x": [1, 2]}, quiet=True)
+    changed = fieldlab.session(lambda x: {"y": 2 * x}, name="ctor")
+    lab = fieldlab.open()
+    assert len(lab.results("ctor")) == 2
+    assert "ctor.v2" not in capsys.readouterr().err
+    assert changed.submit(x=3).result() == {"y": 6}
+    changed.close()
+    said = "the function's source has changed; the results of ctor.v1 stay in results_ctor"
+    assert f"ctor.v2 begins: {said}\n" in capsys.readouterr().err
+    with fieldlab.session(lambda x: {"y": 2 * x}, name="ctor"):
+        pass
+    assert "begins" not in capsys.readouterr().err, "it is said once"
+    found = {name: lab.results(name)["y"].tolist() for name in ("ctor", "ctor.v2", "ctor.v2.1")}
+    assert found == {"ctor": [6], "ctor.v2": [6], "ctor.v2.1": [6]}
+    found = {name: lab.results(name)["y"].tolist() for name in ("ctor.v1", "ctor.1", "ctor.v1.1")}
+    assert found == {"ctor.v1": [1, 2], "ctor.1": [1, 2], "ctor.v1.1": [1, 2]}
+    assert len(lab.failures("ctor.v1")) == 0
+
+
 def test_a_future_can_be_cancelled_before_the_engine_has_looked_at_it(here: Path) -> None:
     with fieldlab.session(square, name="tune") as session:
         futures = session.map([{"x": n} for n in range(500)])
@@ -226,7 +295,7 @@ def test_cancelling_the_campaign_ends_the_session(here: Path) -> None:
             future.result()
     assert session.state == "cancelled"
     with pytest.raises(IllegalTransition, match="was cancelled"):
-        fieldlab.session(forever)
+        fieldlab.session(forever).submit(x=1)
 
 
 def test_a_trial_that_another_campaign_has_and_has_not_run_well(here: Path) -> None:

@@ -200,3 +200,18 @@ def test_a_lab_may_lie_in_any_folder(tmp_path: Path, name: str) -> None:
     plain = sqlite3.connect(path)
     assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     plain.close()
+
+
+def test_migrating_says_nothing_in_the_log_of_a_program(folder: Path) -> None:
+    script = """if True:
+        import logging
+        logging.basicConfig(level=logging.INFO)
+        from fieldlab.store.database import Database
+        database = Database("sqlite:///lab.db")
+        database.upgrade()
+        database.close()
+        assert logging.getLogger("alembic").level == logging.NOTSET
+    """
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -108,6 +108,13 @@ class Lab:
         with self.database.read() as connection:
             require_named(connection, definition)
 
+    def results_tables(self, experiment: str) -> dict[int, str]:
+        """Name the results tables of an experiment, by version; empty if there is none yet."""
+        from fieldlab.store.experiments import results_tables
+
+        with self.database.read() as connection:
+            return results_tables(connection, experiment)
+
     def start(self, definition: Definition) -> Campaign:
         """Make the campaign of a definition, or find the one that it has; nothing runs yet.
 

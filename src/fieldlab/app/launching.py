@@ -41,10 +41,13 @@ class Launch:
         end = self.feed.end if self.feed is not None else lambda _: None
         try:
             ended = await self._run(host)
+        except asyncio.CancelledError:
+            end(_halted(self.campaign, "interrupted before it had begun"))
+            raise
         except BaseException as error:
             end(error)
             raise
-        end(_halted(ended.campaign))
+        end(_halted(ended.campaign, ended.campaign.note))
         return ended
 
     async def _run(self, host: RunThread[Ended]) -> Ended:
@@ -102,10 +105,9 @@ class Launch:
             raise
 
 
-def _halted(campaign: Campaign) -> Halted:
+def _halted(campaign: Campaign, why: str) -> Halted:
     """Say why nobody will run the points that wait."""
-    why = f": {campaign.note}" if campaign.note else ""
     return Halted(
-        f"{campaign.name} is {campaign.state}{why}",
+        f"{campaign.name} is {campaign.state}{f': {why}' if why else ''}",
         remedy=f"Open the session again, or run what waits with `fieldlab resume {campaign.name}`",
     )

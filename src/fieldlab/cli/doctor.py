@@ -24,6 +24,7 @@ _NO_SPACE = 50 << 20
 #: parts that are installed on demand: extra → a module of it, and what it is for
 _EXTRAS = {
     "notebook": ("pandas", "results in DataFrames, export to Parquet, figures"),
+    "polars": ("polars", "results in polars DataFrames"),
     "postgres": ("psycopg", "a PostgreSQL database"),
     "sampling": ("scipy", "low-discrepancy samples (method: sobol)"),
 }

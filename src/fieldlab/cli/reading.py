@@ -104,7 +104,7 @@ def results(
             rows = result_rows(
                 connection,
                 campaign,
-                everywhere=name == campaign.experiment,
+                everywhere=campaign.is_all_of(name),
                 own_columns=all_columns,
             )
             if json:
@@ -243,7 +243,7 @@ def export(
             else stack.enter_context(whole_file(Path(file), force=force))
         )
         with lab.database.read() as connection:
-            rows = _rows_of(connection, campaign, what, everywhere=name == campaign.experiment)
+            rows = _rows_of(connection, campaign, what, everywhere=campaign.is_all_of(name))
             with _progress(rows, what) as on_rows:
                 blocks = rows.blocks()
                 written = write_rows(target, format_name, _columns(rows), blocks, on_rows)

@@ -146,7 +146,10 @@ def _check_value(value: object) -> None:
             f"a value can't be a {'mapping' if isinstance(value, Mapping) else 'list'}",
             "Name the choices with strings and let the trial look them up",
         )
-    raise _Wrong(f"a value can't be a {type(value).__name__}", "Put it in quotes")
+    raise _Wrong(
+        f"a value of type {type(value).__name__} can't be recorded",
+        "Use a number, a boolean or text, such as the name of what the trial looks up",
+    )
 
 
 def _listed(values: list[Any] | tuple[Any, ...]) -> Values:

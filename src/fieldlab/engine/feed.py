@@ -25,8 +25,8 @@ class TrialFuture(Future[Result]):
     """The result that a submitted point will have; a ``concurrent.futures.Future``.
 
     ``result()`` gives a dict of what the function returned, as it is recorded; a list of dicts when
-    it returned several rows. It raises :class:`fieldlab.TrialFailed`, with the traceback of the
-    function, for a trial that failed for good, and :class:`fieldlab.Halted` when the campaign
+    it returned several rows. It raises `fieldlab.TrialFailed`, with the traceback of the
+    function, for a trial that failed for good, and `fieldlab.Halted` when the campaign
     stopped before the trial had ended. A future that the engine hasn't looked at can be cancelled.
     """
 
@@ -48,7 +48,7 @@ class TrialFuture(Future[Result]):
 class Feed:
     """The way from whoever submits points to the engine, and back.
 
-    :meth:`submit` and :meth:`close` may be called from any thread; all else is the engine's.
+    `submit` and `close` may be called from any thread; all else is the engine's.
     """
 
     def __init__(self) -> None:

@@ -87,12 +87,16 @@ class RunThread(Generic[T]):
     def attach(self, run: Stoppable, for_s: float | None = None) -> None:
         """Say what is to be drained and stopped; until then an interruption ends it all.
 
+        What was to be drained before is drained now.
+
         Parameters
         ----------
         for_s
             It is drained after so long, if it still runs; s.
         """
         self._attached = run
+        if self.interruptions:
+            run.drain()
         if for_s is not None:
             asyncio.get_running_loop().call_later(for_s, run.drain)
 
@@ -101,15 +105,23 @@ class RunThread(Generic[T]):
 
         It may be called from any thread and from a signal handler.
         """
+        self._call(self._interrupted)
+
+    def drain(self) -> None:
+        """As :meth:`interrupt`, but what hasn't begun yet begins, and is drained then."""
+        self._call(lambda: self._interrupted(patient=True))
+
+    def _call(self, function: Callable[[], None]) -> None:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # its loop has been closed: it is over
-                self._loop.call_soon_threadsafe(self._interrupted)
+                self._loop.call_soon_threadsafe(function)
 
-    def _interrupted(self) -> None:
+    def _interrupted(self, *, patient: bool = False) -> None:
         self.interruptions += 1
         if self._attached is None:
             assert self._task is not None
-            self._task.cancel()
+            if not patient:
+                self._task.cancel()
         elif self.interruptions == 1:
             self._tell(f"Waiting for the running {self._unit} to end; once more stops them")
             self._attached.drain()

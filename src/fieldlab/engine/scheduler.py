@@ -152,9 +152,9 @@ class Engine:
             if self._failure is not None:
                 raise self._failure
             self._news.clear()  # what comes from here on is for the next turn
+            if self.feed is not None:  # also when draining: the next session runs what came late
+                await self.feed.take_in(self._campaign.id)
             if not self._draining:
-                if self.feed is not None:
-                    await self.feed.take_in(self._campaign.id)
                 await self._fill()
             if self._ended and (not self._batches or self.feed is not None):
                 await self._record()  # nothing more will come to share the commit; or who waits

@@ -10,7 +10,7 @@ import functools
 import inspect
 import linecache
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -148,6 +148,12 @@ def _decorated(module: ModuleType, call: str) -> Callable[..., object]:
     )
 
 
+def _remedy(name: str, accepted: Mapping[str, inspect.Parameter], free: Collection[str]) -> str:
+    if name in accepted and accepted[name].kind is inspect.Parameter.POSITIONAL_ONLY:
+        return f"'{name}' is positional-only there; wrap it in a function that takes it by name"
+    return nearest(name, free) or f"Add '{name}' to its signature"
+
+
 def check_signature(function: Callable[..., object], parameters: Sequence[str]) -> bool:
     """Check that the parameters fit the function; say whether it also wants the repeat.
 
@@ -177,7 +183,7 @@ def check_signature(function: Callable[..., object], parameters: Sequence[str]) 
         if name not in named and not open_ended:
             raise BadInput(
                 f"{label}{signature} doesn't take the parameter '{name}' of the space",
-                remedy=nearest(name, named - set(parameters)) or f"Add '{name}' to its signature",
+                remedy=_remedy(name, accepted, named - set(parameters)),
                 key=("space", name),
             )
     needed = {

@@ -199,7 +199,7 @@ def parameters_of(function: Callable[..., object]) -> list[str]:
     Raises
     ------
     BadInput
-        It takes any name, or doesn't tell.
+        It takes any name, takes one by position only, or doesn't tell.
     """
     hint = 'Name them: parameters=["x", "y"]'
     try:
@@ -208,6 +208,12 @@ def parameters_of(function: Callable[..., object]) -> list[str]:
         raise BadInput("the function doesn't tell its parameters", remedy=hint) from None
     if any(each.kind is each.VAR_KEYWORD for each in accepted):
         raise BadInput("the function takes parameters of any name", remedy=hint)
+    for each in accepted:
+        if each.kind is each.POSITIONAL_ONLY:
+            raise BadInput(
+                f"the function's parameter '{each.name}' is positional-only",
+                remedy="Wrap it in a function that takes it by name",
+            )
     return [
         each.name
         for each in accepted

@@ -53,7 +53,7 @@ def do_on_cluster(
         ``multi_res``), or ``parameters``, one grid; perhaps ``stop_list``, points to leave out. A
         grid has a list or an array of values for each parameter.
     instance
-        Takes the parameters as keywords and returns a DataFrame, or whatever :func:`fieldlab.run`
+        Takes the parameters as keywords and returns a DataFrame, or whatever `fieldlab.run`
         takes. The parameters needn't be in it.
     client
         A Dask client of a LocalCluster: as many trials at a time as it has threads, but in
@@ -63,7 +63,7 @@ def do_on_cluster(
     quiet
         Show no progress.
     **words
-        Further keywords of :func:`fieldlab.run`, such as ``retry`` or ``timeout``.
+        Further keywords of `fieldlab.run`, such as ``retry`` or ``timeout``.
 
     Raises
     ------
@@ -105,6 +105,9 @@ def _read(experiment: Mapping[str, Any] | str | Path) -> dict[str, Any]:
     if not any(experiment.get(key) for key in _GRIDS):
         remedy = 'Write "params": [{"x": [1, 2, 3]}]'
         problems.append(Problem(what="there are no parameters", remedy=remedy, key=("params",)))
+    if len(given := [key for key in _GRIDS if experiment.get(key)]) > 1:
+        what = f"the parameters are given twice: as '{given[0]}' and as '{given[1]}'"
+        problems.append(Problem(what=what, remedy="Leave one of them out", key=(given[1],)))
     if problems:
         raise BadInput.of(problems)
     return dict(experiment)
@@ -242,13 +245,13 @@ class EvalOnCluster:
     Parameters
     ----------
     client
-        As for :func:`fieldlab.do_on_cluster`.
+        As for `fieldlab.do_on_cluster`.
     table_name
         Names the experiment.
     credentials
         Ignored: the results go to the lab's database.
     **words
-        Further keywords of :func:`fieldlab.session`, such as ``retry`` or ``slots``.
+        Further keywords of `fieldlab.session`, such as ``retry`` or ``slots``.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ def results_frame(lab: Lab, name: str, kind: str = "pandas", *, own_columns: boo
     Returns
     -------
     pandas.DataFrame, polars.DataFrame or pyarrow.Table
-        A row per row of results; see :func:`pandas_frame` for the types.
+        A row per row of results; see `pandas_frame` for the types.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def results_frame(lab: Lab, name: str, kind: str = "pandas", *, own_columns: boo
     campaign = lab.find(name)
     with lab.database.read() as connection:
         rows = result_rows(
-            connection, campaign, everywhere=name == campaign.experiment, own_columns=own_columns
+            connection, campaign, everywhere=campaign.is_all_of(name), own_columns=own_columns
         )
         table = arrow_table(rows)
     return frame_of(table, kind)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from fieldlab.app import Lab
+from fieldlab.domain.errors import BadInput
 from fieldlab.domain.trials import CampaignState
 from fieldlab.notebook.frames import results_frame
 from fieldlab.settings import FOLDER, Settings, load_settings
@@ -33,6 +34,8 @@ def open(place: str | os.PathLike[str] | None = None) -> LabReader:  # noqa: A00
     ------
     NoLab
         There is none; `fieldlab init` or a first run makes one.
+    BadInput
+        It is not a place.
     """
     return LabReader(Lab(_settings(place)))
 
@@ -40,6 +43,12 @@ def open(place: str | os.PathLike[str] | None = None) -> LabReader:  # noqa: A00
 def _settings(place: str | os.PathLike[str] | None) -> Settings:
     if place is None:
         return load_settings()
+    if not isinstance(place, str | os.PathLike):
+        raise BadInput(
+            f"{place!r} is not a place",
+            remedy="Give a folder, a database file or a database URL, as text or a path",
+            key=("place",),
+        )
     if isinstance(place, str) and "://" in place:
         return Settings(home=load_settings().home, database=place)
     path = Path(place).expanduser().absolute()
@@ -47,6 +56,16 @@ def _settings(place: str | os.PathLike[str] | None) -> Settings:
         home, file = (path, path / "lab.db") if path.name == FOLDER else (path.parent, path)
         return Settings(home=home, database=f"sqlite:///{file}")
     return load_settings(path, environ={})
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        remedy = "Give the name of an experiment or a campaign, as text"
+        raise BadInput(f"{name!r} is not a name", remedy=remedy, key=("name",))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class LabReader:
@@ -105,10 +124,11 @@ class LabReader:
         UnknownName
             With the nearest name that exists.
         BadInput
-            There is no such kind of frame.
+            There is no such kind of frame, or the name is not text.
         MissingExtra
             A library that it needs isn't installed.
         """
+        _check_name(name)
         return results_frame(self._lab, name, kind, own_columns=own_columns)
 
     def campaigns(self) -> pd.DataFrame:
@@ -167,8 +187,9 @@ class LabReader:
         campaigns = self._lab.store.campaigns()
         if name is None:
             return campaigns
+        _check_name(name)
         found = self._lab.find(name)
-        if name != found.experiment:
+        if not found.is_all_of(name):
             return [found]
         return [each for each in campaigns if each.experiment_id == found.experiment_id]
 
@@ -206,4 +227,9 @@ class LabReader:
         """
         from fieldlab.notebook.watching import watch
 
+        _check_name(name)
+        for key, given in (("every_s", every_s), ("for_s", for_s)):
+            if given is not None and not (_is_number(given) and given >= 0):
+                remedy = "Give a number of seconds"
+                raise BadInput(f"{given!r} is not a duration", remedy=remedy, key=(key,))
         watch(self._lab, name, every_s=every_s, for_s=for_s)

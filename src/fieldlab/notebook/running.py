@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldlab.domain.errors import IllegalTransition
 from fieldlab.domain.trials import CampaignState
+from fieldlab.notebook.showing import tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +71,7 @@ def run(
 
     what = described(function, name, slots, words)
     with opened() as lab:
-        return Run(lab.settings, _finished(lab, started(lab, what), quiet=quiet))
+        return Run(lab.settings, _finished(lab, started(lab, what, tell), quiet=quiet))
 
 
 def _finished(lab: Lab, campaign: Campaign, *, quiet: bool) -> Campaign:
@@ -84,12 +85,12 @@ def _finished(lab: Lab, campaign: Campaign, *, quiet: bool) -> Campaign:
 
 
 @contextlib.contextmanager
-def opened() -> Iterator[Lab]:
-    """Open the lab of the working folder; make it if there is none."""
+def opened(settings: Settings | None = None) -> Iterator[Lab]:
+    """Open a lab, that of the working folder if absent; make it if there is none."""
     from fieldlab.app import Lab, keep_from_git
     from fieldlab.settings import load_settings
 
-    settings = load_settings()
+    settings = settings or load_settings()
     keep_from_git(settings)
     lab = Lab(settings, create=True)
     try:
@@ -98,8 +99,13 @@ def opened() -> Iterator[Lab]:
         lab.close()
 
 
-def started(lab: Lab, what: Described) -> Campaign:
+def started(lab: Lab, what: Described, say: Callable[[str], None]) -> Campaign:
     """Check the function in a process of its own, then make or find the campaign.
+
+    Parameters
+    ----------
+    say
+        Told, in words, that a new version of the experiment begins.
 
     Raises
     ------
@@ -118,13 +124,26 @@ def started(lab: Lab, what: Described) -> Campaign:
         lab.check(definition, lab.settings.functions)
     except BadInput as error:
         raise (error if what.callee is None else in_keywords(error, spread=True)) from None
+    before = lab.results_tables(definition.name)
     campaign = lab.start(definition)
+    if before and campaign.version not in before:
+        say(_new_version(campaign, before, shipped=what.callee is not None))
     if campaign.state is CampaignState.CANCELLED:
         raise IllegalTransition(
             f"{campaign.name} was cancelled",
             remedy=f"Take it up again with `fieldlab retry {campaign.name} --cancelled`",
         )
     return with_slots(campaign, definition.executor.slots)
+
+
+def _new_version(campaign: Campaign, before: Mapping[int, str], *, shipped: bool) -> str:
+    """Say why the results seem to be gone, and where they are."""
+    experiment, newest = campaign.experiment, max(before)
+    changed = "the function's source" if shipped else "what the definition runs"
+    return (
+        f"{experiment}.v{campaign.version} begins: {changed} has changed;"
+        f" the results of {experiment}.v{newest} stay in {before[newest]}"
+    )
 
 
 def with_slots(campaign: Campaign, slots: int) -> Campaign:
@@ -231,7 +250,7 @@ class Run:
             return frame_of(arrow_table(rows), kind)
 
     def failures(self) -> pd.DataFrame:
-        """List the trials that failed for good, as :meth:`LabReader.failures` does."""
+        """List the trials that failed for good, as `LabReader.failures` does."""
         from fieldlab.notebook.summaries import failures_frame
 
         with self._lab() as lab:

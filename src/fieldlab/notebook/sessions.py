@@ -12,18 +12,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from fieldlab.domain.axis_reading import read_value
-from fieldlab.domain.errors import BadInput, FieldlabError, Problem, nearest
+from fieldlab.domain.errors import BadInput, FieldlabError, IllegalTransition, Problem, nearest
 from fieldlab.domain.parameters import TrialPoint
 from fieldlab.engine.feed import Feed, TrialFuture
-from fieldlab.notebook.defining import described, in_keywords, parameters_of, plain
-from fieldlab.notebook.running import Run, say_if_stopped, started
+from fieldlab.notebook.defining import SPACE, described, in_keywords, parameters_of, plain
+from fieldlab.notebook.running import Run, opened, say_if_stopped, started
 from fieldlab.notebook.showing import make_progress
 
 if TYPE_CHECKING:
     from fieldlab.app import Ended, Lab
     from fieldlab.engine.hosting import RunThread
     from fieldlab.notebook.defining import Described
-    from fieldlab.ports.store import Campaign
+    from fieldlab.settings import Settings
 
 
 def session(
@@ -37,13 +37,16 @@ def session(
 ) -> Session:
     """Open a campaign whose points are submitted one by one.
 
+    It begins when the session is entered by ``with``, or with the first point; until then nothing
+    is written.
+
     Points that were submitted before and haven't ended, because the program was killed or left the
     session by an exception, are run as well.
 
     Parameters
     ----------
     function
-        As for :func:`fieldlab.run`; a definition's file has ``space: {submitted: [x, y]}``.
+        As for `fieldlab.run`; a definition's file has ``space: {submitted: [x, y]}``.
     name
         Of the experiment; the function's name if absent.
     parameters
@@ -59,23 +62,12 @@ def session(
     Raises
     ------
     BadInput
-        Something is wrong with a keyword; nothing ran.
-    IllegalTransition
-        The campaign was cancelled.
+        Something is wrong with a keyword; nothing was written.
     """
     what, names = _described(function, name, parameters, slots, words)
-    from fieldlab.app import Lab, keep_from_git
     from fieldlab.settings import load_settings
 
-    settings = load_settings()
-    keep_from_git(settings)
-    lab = Lab(settings, create=True)
-    try:
-        campaign = started(lab, what)
-        return Session(lab, campaign, defaults=_defaults(function, names), quiet=quiet)
-    except BaseException:
-        lab.close()
-        raise
+    return Session(load_settings(), what, defaults=_defaults(function, names), quiet=quiet)
 
 
 def as_completed(
@@ -92,7 +84,13 @@ def as_completed(
     ------
     TimeoutError
         It took longer.
+    BadInput
+        One of them is not a future.
     """
+    futures = list(futures)
+    for each in futures:
+        if not isinstance(each, concurrent.futures.Future):
+            raise BadInput(f"{each!r} is not a future", remedy="Give what `submit` returned")
     done: Any = concurrent.futures.as_completed(futures, timeout)
     yield from done
 
@@ -106,6 +104,7 @@ def _described(
 ) -> tuple[Described, list[str]]:
     """Check what a script says; give the definition and the names of the parameters."""
     if callable(function):
+        _refuse_space(words)
         names = list(parameters) if parameters is not None else parameters_of(function)
         try:
             what = described(function, name, slots, {**words, "space": {"submitted": names}})
@@ -124,6 +123,19 @@ def _described(
     return what, names
 
 
+def _refuse_space(words: Iterable[str]) -> None:
+    given = [word for word in words if word in (*SPACE, "space")]
+    if given:
+        raise BadInput.of(
+            Problem(
+                what="a session takes points by submit, not a space",
+                remedy="Leave it out, or use `fieldlab.run`",
+                key=(word,),
+            )
+            for word in given
+        )
+
+
 def _defaults(function: object, names: Sequence[str]) -> dict[str, Any]:
     """Find the values that parameters have which a point leaves out."""
     if not callable(function):
@@ -139,8 +151,16 @@ def _defaults(function: object, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_point(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
 class Session(Run):
-    """A campaign that takes points; make one with :func:`fieldlab.session`.
+    """A campaign that takes points; make one with `fieldlab.session`.
 
     As a context manager it ends like a ``concurrent.futures`` executor: it waits for all that was
     submitted, and the campaign is finished. When an exception leaves it, the running trials end,
@@ -148,22 +168,51 @@ class Session(Run):
     """
 
     def __init__(
-        self, lab: Lab, campaign: Campaign, *, defaults: Mapping[str, Any], quiet: bool
+        self, settings: Settings, what: Described, *, defaults: Mapping[str, Any], quiet: bool
     ) -> None:
-        super().__init__(lab.settings, campaign)
-        self._names: tuple[str, ...] = tuple(campaign.definition.space["submitted"])
+        self._settings = settings
+        self._what = what
+        #: of the campaign, such as ``tune.1``; of the experiment before it begins
+        self.name = what.definition.name
+        self._names: tuple[str, ...] = tuple(what.definition.space["submitted"])
         self._defaults = defaults
         self._feed = Feed()
+        self._beginning = threading.Lock()
         self._closing = threading.Lock()
         self._progress = make_progress(quiet=quiet)
-        self._progress.__enter__()
-        self._open_lab: Lab | None = lab
-        self._engine: RunThread[Ended] = lab.launch(
-            campaign,
-            listener=self._progress.update,
-            on_trouble=self._progress.tell,
-            feed=self._feed,
-        )
+        #: the lab and the progress, while they are open
+        self._held: contextlib.ExitStack | None = None
+        self._engine: RunThread[Ended] | None = None
+
+    def _begin(self) -> None:
+        """Make or find the campaign, and start its engine, unless that was done."""
+        with self._beginning:
+            if self._engine is None and not self._feed.is_over:
+                self._launch()
+
+    def _launch(self) -> None:
+        with contextlib.ExitStack() as undoing:
+            lab = undoing.enter_context(opened(self._settings))
+            campaign = started(lab, self._what, self._progress.tell)
+            super().__init__(self._settings, campaign)
+            undoing.enter_context(self._progress)
+            self._engine = lab.launch(
+                campaign,
+                listener=self._progress.update,
+                on_trouble=self._progress.tell,
+                feed=self._feed,
+            )
+            self._held = undoing.pop_all()
+
+    @contextlib.contextmanager
+    def _lab(self) -> Iterator[Lab]:
+        if self._engine is None:
+            raise IllegalTransition(
+                f"The session of {self.name} hasn't begun",
+                remedy="Enter it by `with`, or submit a point",
+            )
+        with super()._lab() as lab:
+            yield lab
 
     def submit(self, *, repeat: int = 1, **point: Any) -> TrialFuture:
         """Submit a point; it doesn't wait.
@@ -191,13 +240,22 @@ class Session(Run):
             A parameter doesn't exist, or a value can't be recorded.
         Halted
             The campaign has stopped, or the session is closed.
+        IllegalTransition
+            The campaign was cancelled.
         """
-        if repeat < 1:
-            raise BadInput(f"there is no repeat {repeat}", remedy="Count from 1", key=("repeat",))
-        return self._feed.submit(TrialPoint(self._checked(point), repeat))
+        if not _is_count(repeat):
+            raise BadInput(f"there is no repeat {repeat!r}", remedy="Count from 1", key=("repeat",))
+        checked = TrialPoint(self._checked(point), repeat)
+        self._begin()
+        return self._feed.submit(checked)
 
     def map(self, points: Iterable[Mapping[str, Any]]) -> list[TrialFuture]:
         """Submit several points; their futures in the same order."""
+        points = list(points)
+        for point in points:
+            if not _is_point(point):
+                remedy = 'Give dicts, such as {"x": 1}'
+                raise BadInput(f"the point {point!r} is not a mapping", remedy=remedy)
         return [self.submit(**point) for point in points]
 
     def _checked(self, point: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,26 +287,28 @@ class Session(Run):
     def stop(self) -> None:
         """Let the running trials end and leave the others queued, for a later session."""
         self._feed.close()
-        self._engine.interrupt()
+        if self._engine is not None:
+            self._engine.drain()
         with contextlib.suppress(FieldlabError):  # what ended the engine, those who wait know
             self._leave()
 
     def _leave(self) -> Ended | None:
         with self._closing:
-            if self._open_lab is None:
+            if self._held is None or self._engine is None:
                 return None
-            try:
+            held, self._held = self._held, None
+            with held:
                 ended = self._engine.wait()
                 self._progress.update(ended.campaign)
                 say_if_stopped(self._progress, ended.campaign)
-            finally:
-                self._progress.__exit__(None, None, None)
-                self._open_lab.close()
-                self._open_lab = None
             return ended
 
     def __enter__(self) -> Self:
+        self._begin()
         return self
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: not begun>" if self._engine is None else super().__repr__()
 
     def __exit__(
         self,

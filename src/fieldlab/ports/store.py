@@ -58,6 +58,18 @@ class Campaign:
         version = f".v{self.version}" if self.version > 1 else ""
         return f"{self.experiment}{version}.{self.number}"
 
+    def is_called(self, name: str) -> bool:
+        """Whether it is meant by a name: its own, its experiment's or its version's.
+
+        The first version may be said or not: ``waves.v1.2`` is ``waves.2``.
+        """
+        version = f"{self.experiment}.v{self.version}"
+        return self.is_all_of(name) or name in (self.name, f"{version}.{self.number}")
+
+    def is_all_of(self, name: str) -> bool:
+        """Whether a name means all campaigns of the experiment's version, and not this one."""
+        return name in (self.experiment, f"{self.experiment}.v{self.version}")
+
     @property
     def done(self) -> int:
         """Trials that need no more work."""

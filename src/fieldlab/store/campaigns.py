@@ -61,23 +61,23 @@ def read_campaigns(connection: sa.Connection) -> list[Campaign]:
 
 
 def find_campaign(connection: sa.Connection, name: str) -> Campaign:
-    """Find a campaign by its full name, or the newest of an experiment by the experiment's.
+    """Find a campaign by its full name, or the newest of an experiment or of a version of it.
 
     Raises
     ------
     UnknownName
         With the nearest name that exists.
     """
-    experiment, _, rest = name.partition(".")
+    experiment = name.partition(".")[0]
     query = _SUMMARY.where(tables.experiments.c.name == experiment)
     found = [_campaign(row) for row in connection.execute(query).mappings()]
-    matching = [each for each in found if not rest or each.name == name]
+    matching = [each for each in found if each.is_called(name)]
     if matching:
         return matching[-1]
     names = connection.scalars(sa.select(tables.experiments.c.name).distinct()).all()
     known = [each.name for each in found] or list(names)
     raise UnknownName(
-        f"There is no campaign '{name}'",
+        f"There is no experiment or campaign '{name}'",
         remedy=nearest(name, known) or "See `fieldlab status` for those that exist",
     )
 

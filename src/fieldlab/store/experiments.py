@@ -77,6 +77,14 @@ def ensure_experiment(connection: sa.Connection, definition: Definition) -> int:
     return experiment_id
 
 
+def results_tables(connection: sa.Connection, name: str) -> dict[int, str]:
+    """Name the results tables of an experiment, by version; empty if there is no experiment."""
+    experiments = tables.experiments
+    query = sa.select(experiments.c.version, experiments.c.results_table)
+    found = connection.execute(query.where(experiments.c.name == name))
+    return {row.version: row.results_table for row in found}
+
+
 def _lock_names(connection: sa.Connection) -> None:
     """Let one process at a time make experiments. SQLite has a single writer anyway."""
     if connection.dialect.name == "postgresql":
