@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fieldlab.bus import message_bus
 from fieldlab.bus.listening import FEW
 from fieldlab.bus.message_bus import MessageBus
 from fieldlab.bus.subscription import Subscription
@@ -515,5 +516,63 @@ def test_a_body_of_ten_megabytes_arrives(place: Place) -> None:
             body = {"report": "x" * 10_000_000, "literally": "\\u0000"}
             await bus.publish("t", body)
             assert await bodies(inbox, 1) == [body]
+
+    run(scene)
+
+
+def test_a_consumer_of_its_own_that_was_silent_for_too_long_listens_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(message_bus, "PRIVATE_LASTS_S", 0.3)
+
+    async def scene() -> None:
+        async with opened(place) as silent, opened(place) as other:
+            alone = await silent.subscribe(["t"])
+            await other.publish("t", 1)
+            assert await bodies(alone, 1) == [1]
+            place.store().unsubscribe(alone.group)  # as others do when they don't hear of it
+            heard: list[Any] = []
+
+            async def listen() -> None:
+                while (claim := await alone.next()) is not None:
+                    heard.append(claim.envelope.body)
+                    await alone.acknowledge(claim)
+
+            listening = asyncio.create_task(listen())
+            while not heard:
+                await other.publish("t", 2)
+                await asyncio.sleep(0.05)  # until it has noticed, which takes a third of its time
+            alone.drain()
+            await soon(listening)
+
+    run(scene)
+
+
+def test_what_a_consumer_of_its_own_had_in_work_ends_with_it(place: Place) -> None:
+    async def scene() -> None:
+        async with opened(place) as bus:
+            alone = await bus.subscribe(["t"])
+            await bus.publish("t", 1)
+            claim = await take(alone)
+            fall_silent(alone)
+            place.store().unsubscribe(alone.group)
+            assert place.states() == {"expired": 1}
+            assert not await alone.acknowledge(claim)
+
+    run(scene)
+
+
+def test_a_first_request_that_is_given_up_spoils_none_after_it(place: Place) -> None:
+    async def scene() -> None:
+        async with opened(place) as asking, opened(place) as answering:
+            server = asyncio.create_task(
+                serve(answering, lambda envelope: envelope.reply(envelope.body))
+            )
+            given_up = asyncio.create_task(asking.request("ask", 1, timeout_s=20))
+            await asyncio.sleep(0)  # it has begun to open its inbox
+            given_up.cancel()
+            await asyncio.wait([given_up])
+            assert await asking.request("ask", 2, timeout_s=20) == 2
+            server.cancel()
 
     run(scene)

@@ -378,3 +378,100 @@ def test_a_plain_method_asks_without_awaiting(stage: Stage) -> None:
         assert stage.sent("answer") == [10]
 
     run(scene)
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("nothing to say")
+
+
+class Muttering(Actor):
+    topics = ("mutter",)
+    policy = QUICK
+
+    async def handle(self, envelope: Envelope, context: Context) -> None:
+        raise Mute
+
+
+def test_an_exception_that_cannot_say_what_it_is_ends_only_its_message(stage: Stage) -> None:
+    async def scene() -> None:
+        async with stage.played(Muttering()):
+            assert (await stage.settled(stage.send("mutter")))[:2] == ("dead", 3)
+
+    run(scene)
+
+
+class Reusing(Actor):
+    """Sends one dict again and again, each time changed."""
+
+    topics = ("reuse",)
+    policy = QUICK
+
+    async def handle(self, envelope: Envelope, context: Context) -> None:
+        body: dict[str, object] = {}
+        for number in range(3):
+            body["n"] = number
+            context.publish("reused", body)
+        body["n"] = object()
+
+
+def test_what_is_changed_after_it_was_published_is_sent_as_it_was(stage: Stage) -> None:
+    async def scene() -> None:
+        async with stage.played(Reusing()):
+            assert (await stage.settled(stage.send("reuse")))[0] == "acknowledged"
+        assert stage.sent("reused") == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+    run(scene)
+
+
+class Several(Actor):
+    """Writes with effects, many at a time; one of them can't."""
+
+    topics = ("several",)
+    policy = QUICK
+    concurrency = 6
+
+    async def handle(self, envelope: Envelope, context: Context) -> None:
+        def write(connection: sa.Connection) -> None:
+            connection.execute(sa.text("UPDATE counters SET value = value + 1"))
+            if envelope.body == "typo":
+                connection.execute(sa.text("SELECT * FROM no_such_table"))
+            if envelope.body == "close":
+                connection.close()
+            if envelope.body == "cancel":
+                raise asyncio.CancelledError
+
+        context.effect(write)
+
+
+@pytest.mark.parametrize("fault", ["typo", "close", "cancel"])
+def test_nobody_suffers_for_the_effect_of_another(stage: Stage, fault: str) -> None:
+    async def scene() -> None:
+        sent = [stage.send("several", each) for each in ("a", "b", fault, "c", "d")]
+        async with stage.played(Several()):
+            fates = [(await stage.settled(each))[0] for each in sent]
+        assert fates == ["acknowledged", "acknowledged", "dead", "acknowledged", "acknowledged"]
+        with stage.database.read() as connection:
+            assert connection.scalar(sa.text("SELECT value FROM counters")) == 4
+
+    run(scene)
+
+
+class Blocking(Actor):
+    topics = ("block",)
+    concurrency = 20
+    policy = DeliveryPolicy(attempts=1, timeout_s=0.2)
+
+    def handle(self, envelope: Envelope, context: Context) -> None:  # type: ignore[override]
+        threading.Event().wait()
+
+
+def test_methods_that_never_come_back_keep_nobody_waiting(stage: Stage) -> None:
+    async def scene() -> None:
+        async with stage.played(Blocking(), Plain()):
+            stuck = [stage.send("block") for _ in range(20)]
+            for each in stuck:
+                assert (await stage.settled(each))[0] == "dead"
+            assert (await stage.settled(stage.send("plain")))[0] == "acknowledged"
+
+    run(scene)

@@ -18,7 +18,7 @@ from fieldlab.domain.messages import (
     encode_body,
     groups_for,
 )
-from fieldlab.ports.bus import ActorSign, Claim, Claimed, News, Settlement
+from fieldlab.ports.bus import ActorSign, Claim, Claimed, EffectFailed, News, Settlement
 
 T = TypeVar("T")
 
@@ -110,8 +110,9 @@ class MemoryMessages:
 
     def _end(self, group: str, why: str) -> None:
         self._groups.pop(group, None)
-        for each in self._of(group, DeliveryState.WAITING):
-            each.advance(DeliveryState.EXPIRED, why)
+        for state in (DeliveryState.WAITING, DeliveryState.CLAIMED):
+            for each in self._of(group, state):
+                each.advance(DeliveryState.EXPIRED, why)
 
     def _end_lapsed(self) -> None:
         now = time.monotonic()
@@ -179,14 +180,16 @@ class MemoryMessages:
 
     def keep(
         self, group: str, claims: Sequence[Claim], *, lease_s: float, lasts_s: float | None
-    ) -> None:
+    ) -> bool:
         with self.news:
             for claim in claims:
                 if self._holds(claim):
                     self.deliveries[claim.delivery_id].leased_until = time.time() + lease_s
-            if lasts_s is not None and group in self._groups:
+            is_there = group in self._groups
+            if lasts_s is not None and is_there:
                 self._groups[group].ends_at = time.monotonic() + lasts_s
             self._end_lapsed()
+            return is_there or lasts_s is None
 
     def _holds(self, claim: Claim) -> bool:
         delivery = self.deliveries.get(claim.delivery_id)
@@ -210,6 +213,8 @@ class MemoryMessages:
                 effect(None)
         except Exception as error:  # noqa: BLE001 - an effect may raise anything
             return error
+        except BaseException as error:  # noqa: BLE001 - as above
+            return EffectFailed(error)
         delivery = self.deliveries[settlement.claim.delivery_id]
         delivery.due_at = time.time() + settlement.delay_s
         delivery.advance(settlement.target, settlement.error)

@@ -15,15 +15,15 @@ from typing import Any, Self
 
 from fieldlab.bus.listening import Listener
 from fieldlab.bus.subscription import Subscription
-from fieldlab.domain.errors import FieldlabError, RequestFailed, RequestTimeout
+from fieldlab.domain.errors import RequestFailed, RequestTimeout
 from fieldlab.domain.ids import uuid7
 from fieldlab.domain.messages import (
     DeliveryPolicy,
     Envelope,
+    body_copy,
     check_group,
     check_pattern,
     check_topic,
-    encode_body,
 )
 from fieldlab.ports.bus import Calls, MessageStore
 
@@ -111,7 +111,7 @@ class MessageBus:
         reply_to: str = "",
     ) -> Envelope:
         """Make a message, checked, without sending it."""
-        encode_body(body)
+        body = body_copy(body)
         now = time.time()
         return Envelope(
             topic=check_topic(topic),
@@ -137,7 +137,7 @@ class MessageBus:
             envelopes = [envelope for envelope, _ in batch]
             try:
                 await self._calls.call(partial(self._messages.post, envelopes))
-            except FieldlabError as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits gets it
                 for _, sent in batch:
                     if not sent.done():
                         sent.set_exception(error)
@@ -186,10 +186,10 @@ class MessageBus:
     async def _open_inbox(self) -> str:
         """Listen to the topic of this bus's own answers; give its name."""
         topic = f"reply.{self._id}"
-        if self._inbox is None:
+        if self._inbox is None or (self._inbox.done() and not _went_well(self._inbox)):
             self._inbox = asyncio.create_task(self.subscribe([topic]))
-        inbox = await self._inbox
-        if self._reading is None:
+        inbox = await asyncio.shield(self._inbox)  # others may wait for it, too
+        if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read_answers(inbox))
         return topic
 
@@ -228,11 +228,12 @@ class MessageBus:
         patterns = [check_pattern(each) for each in topics]
         name = check_group(group) if group else uuid7()
         lasts_s = None if group else PRIVATE_LASTS_S
-        await self._calls.call(
-            lambda: self._messages.subscribe(
-                name, patterns, lasts_s=lasts_s, backlog=backlog and bool(group)
-            )
-        )
+        call = partial(self._messages.subscribe, name, patterns, lasts_s=lasts_s)
+
+        async def subscribe() -> None:
+            await self._calls.call(partial(call, backlog=backlog and bool(group)))
+
+        await subscribe()
         self._listener.start()
         made = Subscription(
             self._messages,
@@ -240,6 +241,7 @@ class MessageBus:
             name,
             policy or DeliveryPolicy(),
             lasts_s=lasts_s,
+            subscribe_again=subscribe,
             on_close=self._subscriptions.discard,
         )
         self._subscriptions.add(made)
@@ -248,3 +250,7 @@ class MessageBus:
     async def unsettled(self, groups: Sequence[str]) -> int:
         """Count the messages of groups that wait or are in work, at one moment."""
         return await self._calls.call(partial(self._messages.unsettled, groups))
+
+
+def _went_well(task: asyncio.Task[Any]) -> bool:
+    return not task.cancelled() and task.exception() is None

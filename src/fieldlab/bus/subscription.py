@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from fieldlab.domain.errors import FieldlabError
@@ -35,6 +35,7 @@ class Subscription:
         policy: DeliveryPolicy,
         *,
         lasts_s: float | None,
+        subscribe_again: Callable[[], Awaitable[None]],
         on_close: Callable[[Subscription], None],
     ) -> None:
         self.group = group
@@ -43,6 +44,7 @@ class Subscription:
         self._messages = messages
         self._calls = calls
         self._lasts_s = lasts_s
+        self._subscribe_again = subscribe_again
         self._on_close = on_close
         self._waiting: deque[asyncio.Future[Claim | None]] = deque()
         self._draining = False
@@ -155,7 +157,7 @@ class Subscription:
                 claims, again_in_s = await self._calls.call(
                     partial(self._messages.claim, self.group, self.consumer_id, limit, self.policy)
                 )
-            except FieldlabError as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits gets it
                 self._refuse(error)
                 continue
             for claim in claims:
@@ -172,7 +174,7 @@ class Subscription:
                 return
         await self._give_back(claim)  # whoever waited for it has gone meanwhile
 
-    def _refuse(self, error: FieldlabError) -> None:
+    def _refuse(self, error: Exception) -> None:
         """Tell everybody who waits that the store can't be used."""
         waiting, self._waiting = self._waiting, deque()
         self._wanted.clear()
@@ -195,7 +197,7 @@ class Subscription:
             if held or self._lasts_s is not None:
                 # a store that is away longer than a lease: others take the messages over
                 with contextlib.suppress(FieldlabError):
-                    await self._calls.call(
+                    is_there = await self._calls.call(
                         partial(
                             self._messages.keep,
                             self.group,
@@ -204,6 +206,8 @@ class Subscription:
                             lasts_s=self._lasts_s,
                         )
                     )
+                    if not is_there:  # it was silent for too long, and its group was ended
+                        await self._subscribe_again()
 
     # --- settling -----------------------------------------------------------------------------
 
@@ -221,11 +225,7 @@ class Subscription:
         """Settle what has gathered while the call before was under way."""
         while self._settling:
             batch, self._settling = self._settling, []
-            settlements = [settlement for settlement, _ in batch]
-            try:
-                done = await self._calls.call(partial(self._messages.settle, settlements))
-            except FieldlabError as error:
-                done = [error] * len(batch)
+            done = await self._settled([settlement for settlement, _ in batch])
             for (_, future), each in zip(batch, done, strict=True):
                 if future.done():
                     continue
@@ -233,3 +233,12 @@ class Subscription:
                     future.set_exception(each)
                 else:
                     future.set_result(each)
+
+    async def _settled(self, settlements: Sequence[Settlement]) -> Sequence[bool | Exception]:
+        """Settle together; one by one if that fails: nobody suffers for another's effect."""
+        try:
+            return await self._calls.call(partial(self._messages.settle, settlements))
+        except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
+            if len(settlements) == 1 or getattr(error, "transient", False):
+                return [error] * len(settlements)
+        return [outcome for each in settlements for outcome in await self._settled([each])]

@@ -141,7 +141,7 @@ def run(
     if under:
         messaging.end_with(under)
     folder = str(Path.cwd())
-    found = [(target, actor) for target in targets for actor in load_actors(target, folder)]
+    found = [each for target in targets for each in load_actors(target, folder)]
     _check_names([actor for _, actor in found])
     with opened(create=True) as lab:
         if not under:
@@ -161,14 +161,13 @@ def _parts(found: Sequence[tuple[str, Actor]]) -> list[Part]:
     """Give each actor a process of its own, which ends with this one."""
     from fieldlab.app import messaging
     from fieldlab.engine.troupe import Part
-    from fieldlab.execution.actors import target_of
     from fieldlab.ports.actor import actor_name
 
     me = os.getpid()
     return [
         Part(
             name=actor_name(actor),
-            command=partial(messaging.actor_command, target_of(target, actor), me),
+            command=partial(messaging.actor_command, target, me),
         )
         for target, actor in found
     ]
@@ -178,6 +177,14 @@ def _check_names(actors: Sequence[Actor]) -> None:
     """Refuse two actors of one name: nobody could tell them apart, and they would share a group."""
     from fieldlab.ports.actor import actor_name
 
+    groups = {each.group: tuple(each.topics) for each in actors if each.group}
+    for each in actors:
+        if each.group and not each.broadcast and tuple(each.topics) != groups[each.group]:
+            raise BadInput(
+                f"The actors of the group '{each.group}' listen to different topics",
+                remedy="Those who share a group share its messages: give them the same topics",
+                key=("actor",),
+            )
     names = [actor_name(each) for each in actors]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -64,6 +64,7 @@ DELIVERY = Lifecycle(
         (DeliveryState.CLAIMED, DeliveryState.ACKNOWLEDGED): _ENGINE,
         (DeliveryState.CLAIMED, DeliveryState.WAITING): _ENGINE,
         (DeliveryState.CLAIMED, DeliveryState.DEAD): _ENGINE,
+        (DeliveryState.CLAIMED, DeliveryState.EXPIRED): _ENGINE,
         (DeliveryState.DEAD, DeliveryState.WAITING): _PEOPLE,
         (DeliveryState.EXPIRED, DeliveryState.WAITING): _PEOPLE,
         (DeliveryState.ACKNOWLEDGED, DeliveryState.WAITING): _PEOPLE,
@@ -246,6 +247,17 @@ def groups_for(topic: str, subscriptions: Iterable[tuple[str, str]]) -> list[str
     """
     found = (group for group, pattern in subscriptions if matches(pattern, topic))
     return list(dict.fromkeys(found))
+
+
+def body_copy(body: object) -> Any:
+    """Take a copy of a body as it will arrive: what is changed afterwards doesn't change it.
+
+    Raises
+    ------
+    BadInput
+        See :func:`encode_body`.
+    """
+    return json.loads(encode_body(body))
 
 
 def encode_body(body: object) -> str:

@@ -8,12 +8,14 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fieldlab.bus.message_bus import MessageBus
 from fieldlab.bus.subscription import Subscription
 from fieldlab.domain.errors import BadInput
-from fieldlab.domain.messages import Envelope, encode_body
+from fieldlab.domain.messages import Envelope, body_copy
+from fieldlab.engine.threads import in_daemon_thread
 from fieldlab.ports.actor import Actor
 from fieldlab.ports.bus import Claim, Effect
 
@@ -64,8 +66,8 @@ class MessageContext:
 
     def reply(self, body: Any) -> None:
         if self.claim.envelope.reply_to:
-            encode_body(body)
-            self.posts.append(self.claim.envelope.reply(body, sender=self.sender))
+            answer = self.claim.envelope.reply(body_copy(body), sender=self.sender)
+            self.posts.append(answer)
 
     def effect(self, effect: Effect) -> None:
         self.effects.append(effect)
@@ -123,9 +125,13 @@ class ActorRun:
             for _ in range(max(self._actor.concurrency, 1))
         ]
         try:
-            done, _ = await asyncio.wait(handlers, return_when=asyncio.FIRST_EXCEPTION)
-            for each in done:
-                each.result()
+            left = set(handlers)
+            while left:
+                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+                for each in done:
+                    if each.cancelled():
+                        raise RuntimeError(f"a handler of {self._name} was ended from outside")
+                    each.result()
         finally:
             for each in handlers:
                 each.cancel()
@@ -173,7 +179,7 @@ class ActorRun:
             async with limit:
                 if self._is_plain:
                     plain: Callable[..., object] = self._actor.handle
-                    await asyncio.to_thread(plain, envelope, context)
+                    await in_daemon_thread(partial(plain, envelope, context))
                 else:
                     await self._actor.handle(envelope, context)
         except TimeoutError as error:
@@ -186,7 +192,7 @@ class ActorRun:
         policy = self._actor.policy
         what = _one_line(error)
         self._fault(claim, what)
-        text = "".join(traceback.format_exception(error))[-TAIL:]
+        text = _traceback(error)
         if claim.number < policy.attempts and not isinstance(error, BadInput):
             delay_s = policy.delay_after(claim.number)
             await self._subscription.release(claim, error=text, delay_s=delay_s)
@@ -204,6 +210,16 @@ class HandlerTimeout(Exception):
     """A handler took longer than its time limit."""
 
 
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))[-TAIL:]
+    except Exception:  # noqa: BLE001 - a user's exception may not even be able to say what it is
+        return type(error).__name__
+
+
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:400]
+    try:
+        text = " ".join(str(error).split())[:400]
+    except Exception:  # noqa: BLE001 - as above
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -66,9 +66,16 @@ class Supervisor:
         self._draining = asyncio.Event()
         self._members = [_Member(actor, self._manner.restarts) for actor in actors]
         self._tasks: list[asyncio.Task[None]] = []
+        self._fatal: FieldlabError | None = None
 
     async def run(self) -> None:
-        """Run until :meth:`drain` or :meth:`stop`; afterwards every message is settled or free."""
+        """Run until :meth:`drain` or :meth:`stop`; afterwards every message is settled or free.
+
+        Raises
+        ------
+        FieldlabError
+            The database can't be used any more.
+        """
         self._tasks = [asyncio.create_task(self._tend(each)) for each in self._members]
         duties = [asyncio.create_task(self._beat())]
         if self._manner.until_idle:
@@ -84,6 +91,8 @@ class Supervisor:
                 await self._sign()
                 ids = [each.id for each in self._members]
                 await self._calls.call(lambda: self._registry.retire(ids))
+        if self._fatal is not None:
+            raise self._fatal
 
     def drain(self) -> None:
         """Let the handlers that work finish, and take no other message."""
@@ -146,8 +155,13 @@ class Supervisor:
             faulthandler.dump_traceback_later(
                 self._manner.stuck_s, exit=self._manner.exits_when_stuck, file=2
             )
-            with contextlib.suppress(FieldlabError):  # the next one may get through
+            try:
                 await self._sign()
+            except FieldlabError as error:
+                if not error.transient:  # the database is gone or can't be used: so are messages
+                    self._fatal = error
+                    self.stop()
+                    return
             await asyncio.sleep(HEARTBEAT_S)
 
     async def _drain_when_idle(self) -> None:

@@ -13,8 +13,8 @@ from fieldlab.ports.actor import Actor, actor_name
 _KEY = ("actor",)
 
 
-def load_actors(target: str, folder: str) -> list[Actor]:
-    """Make the actors that a target names.
+def load_actors(target: str, folder: str) -> list[tuple[str, Actor]]:
+    """Make the actors that a target names, each with a target of its own.
 
     Parameters
     ----------
@@ -51,12 +51,8 @@ def load_actors(target: str, folder: str) -> list[Actor]:
             remedy="Write a class that inherits from fieldlab.Actor and has `topics` and `handle`",
             key=_KEY,
         )
-    return [_made(found[name]) for name in ([wanted] if wanted else found)]
-
-
-def target_of(target: str, actor: Actor) -> str:
-    """Name one actor of a target, for a process of its own."""
-    return f"{target.partition(':')[0]}:{type(actor).__name__}"
+    names = [wanted] if wanted else list(found)
+    return [(f"{module_name}:{name}", _made(found[name])) for name in names]
 
 
 def _check_settings(actor: Actor, label: str) -> None:
@@ -87,13 +83,19 @@ def _made(kind: type[Actor]) -> Actor:
     label = f"{Path(inspect.getfile(kind)).name}:{kind.__name__}"
     try:
         actor = kind()
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise BadInput(
             f"The actor {label} can't be made: {type(error).__name__}: {error}",
             remedy="Its class is called without arguments; read settings from the environment",
             key=_KEY,
         ) from error
-    if isinstance(actor.topics, str) or not actor.topics:
+    if (
+        isinstance(actor.topics, str)
+        or not actor.topics
+        or not all(isinstance(each, str) for each in actor.topics)
+    ):
         raise BadInput(
             f"The actor {label} listens to nothing",
             remedy='Give its class a list: topics = ["pipeline.process.*"]',

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
 import shutil
 import signal
 import subprocess
@@ -143,7 +144,7 @@ def _answer(
         try:
             assert process.stdout is not None
             with process.stdout as stdout:
-                answer = stdout.read(at_most + 1)
+                answer = _read(stdout.fileno(), at_most + 1, time.monotonic() + left_s)
             if len(answer) > at_most:
                 _end(process)
             code = process.wait()
@@ -160,6 +161,20 @@ def _answer(
             said = errors.read(2_000).decode(errors="replace").strip()
             raise GitTrouble(said or f"git ended with exit code {code}")
     return answer
+
+
+def _read(descriptor: int, at_most: int, deadline: float) -> bytes:
+    """Read until the end, but not longer: what left git's process group may hold the other side."""
+    answer = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while len(answer) < at_most and (left_s := deadline - time.monotonic()) > 0:
+            if selector.select(left_s):
+                part = os.read(descriptor, min(at_most - len(answer), 1 << 16))
+                if not part:
+                    break
+                answer += part
+    return bytes(answer)
 
 
 def _end_late(process: subprocess.Popen[bytes], late: Event) -> None:

@@ -16,6 +16,14 @@ T = TypeVar("T")
 Effect = Callable[[Any], object]
 
 
+class EffectFailed(Exception):
+    """An effect raised what isn't an Exception, such as SystemExit."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"it raised {type(error).__name__}")
+        self.__cause__ = error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A message that a consumer works on, under a lease."""
@@ -120,8 +128,14 @@ class MessageStore(Protocol):
 
     def keep(
         self, group: str, claims: Sequence[Claim], *, lease_s: float, lasts_s: float | None
-    ) -> None:
-        """Say that a consumer lives: its claims and its group last so much longer."""
+    ) -> bool:
+        """Say that a consumer lives: its claims and its group last so much longer.
+
+        Returns
+        -------
+        bool
+            False when a group that doesn't stay had been ended, because nobody heard of it.
+        """
         ...
 
     def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool | Exception]:

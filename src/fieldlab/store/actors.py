@@ -29,6 +29,7 @@ class SqlActors:
         self._database = database
 
     def sign(self, signs: Sequence[ActorSign]) -> None:
+        self._database.require_in_place()
         with self._database.begin() as connection:
             now = clock(connection)
             rows = [

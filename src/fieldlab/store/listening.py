@@ -50,26 +50,33 @@ def end_lapsed_groups(connection: sa.Connection, now: float) -> None:
 
 
 def end_groups(connection: sa.Connection, groups: Sequence[str], now: float, why: str) -> None:
-    """Let groups listen no more: what waits for them expires."""
+    """Let groups listen no more: what they have expires, also what is in work."""
     for group in groups:
         connection.execute(sa.delete(subscriptions).where(subscriptions.c.group_name == group))
-        waiting = connection.scalars(
-            sa.select(deliveries.c.id).where(
-                deliveries.c.group_name == group, in_state(deliveries, DeliveryState.WAITING)
-            )
-        ).all()
-        expire(connection, waiting, now, why)
+        for state in (DeliveryState.WAITING, DeliveryState.CLAIMED):
+            held = connection.scalars(
+                sa.select(deliveries.c.id).where(
+                    deliveries.c.group_name == group, in_state(deliveries, state)
+                )
+            ).all()
+            expire(connection, held, now, why, state)
 
 
-def expire(connection: sa.Connection, ids: Sequence[int], now: float, why: str) -> None:
-    """Put waiting deliveries away that nobody will take any more."""
+def expire(
+    connection: sa.Connection,
+    ids: Sequence[int],
+    now: float,
+    why: str,
+    state: DeliveryState = DeliveryState.WAITING,
+) -> None:
+    """Put deliveries away that nobody will handle any more."""
     cause = Cause(actor="bus", at=now)
     steps = [(each, now, why) for each in ids]
     columns = ("id", "settled_at", "error")
     advance_all(
         connection,
         DELIVERIES,
-        DeliveryState.WAITING,
+        state,
         DeliveryState.EXPIRED,
         cause,
         columns,

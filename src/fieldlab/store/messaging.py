@@ -77,7 +77,7 @@ class SqlMessages:
 
     def keep(
         self, group: str, claims: Sequence[Claim], *, lease_s: float, lasts_s: float | None
-    ) -> None:
+    ) -> bool:
         with self.database.begin() as connection:
             now = clock(connection)
             for some in chunks([each.delivery_id for each in claims]):
@@ -90,13 +90,16 @@ class SqlMessages:
                     )
                     .values(leased_until=now + lease_s)
                 )
+            is_there = True
             if lasts_s is not None:
-                connection.execute(
+                kept = connection.execute(
                     sa.update(subscriptions)
                     .where(subscriptions.c.group_name == group)
                     .values(expires_at=now + lasts_s)
                 )
+                is_there = kept.rowcount > 0
             end_lapsed_groups(connection, now)
+            return is_there
 
     def settle(self, settlements: Sequence[Settlement]) -> list[bool | Exception]:
         with self.database.begin() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from fieldlab.domain.messages import DeliveryState
-from fieldlab.ports.bus import Settlement
+from fieldlab.ports.bus import EffectFailed, Settlement
 from fieldlab.store.bus_tables import deliveries
 from fieldlab.store.claiming import CLAIM_KEY
 from fieldlab.store.posting import post, wake
@@ -61,10 +62,14 @@ class Settling:
                 for effect in settlement.effects:
                     effect(self.connection)
                 post(self.connection, settlement.posts)
-        except _OF_THE_DATABASE:
+        except _OF_THE_DATABASE as error:
+            if _is_mistake(error):
+                return error
             raise
         except Exception as error:  # noqa: BLE001 - an effect may raise anything
             return error
+        except BaseException as error:  # noqa: BLE001 - as above
+            return EffectFailed(error)
         return True
 
     def _advance(self, target: DeliveryState, settlements: Sequence[Settlement]) -> set[int]:
@@ -102,3 +107,9 @@ class Settling:
             deliveries.c.state == settlement.target,
         )
         return bool(self.connection.scalar(sa.select(same)))
+
+
+def _is_mistake(error: exc.DBAPIError) -> bool:
+    """Whether SQLite complains of the statement: it uses one class of errors for nearly all."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_ERROR

@@ -119,6 +119,9 @@ class SqlStore:
         self.database.require_in_place()
         with self.database.begin() as connection:
             recovery.recover(connection, campaign_id, [engine_id], stopped=True)
+            if campaigns.read_campaign(connection, campaign_id).definition.takes_points:
+                # of several sessions that close together, the last one leaves it finished
+                campaigns.finish(connection, campaign_id, engine_id)
 
     def live_engines(self, campaign_id: int) -> list[EngineSign]:
         engines = tables.engines

@@ -11,6 +11,12 @@ from fieldlab.store.bus_tables import deliveries, messages, subscriptions
 from fieldlab.store.tables import in_state
 
 
+def body_bytes(connection: sa.Connection) -> sa.Label[Any]:
+    """Select bodies as they lie there: on SQLite another program may have written anything."""
+    raw = sa.LargeBinary if connection.dialect.name == "sqlite" else sa.Text
+    return sa.cast(messages.c.body, raw).label("body")
+
+
 def lock_due(connection: sa.Connection, group: str, limit: int, now: float) -> list[Any]:
     """Read messages that may be taken, each locked against other consumers."""
     query = (
@@ -20,7 +26,7 @@ def lock_due(connection: sa.Connection, group: str, limit: int, now: float) -> l
             deliveries.c.forgiven,
             deliveries.c.expires_at.label("late_at"),
             *(column for column in messages.c if column.name != "body"),
-            sa.cast(messages.c.body, sa.Text).label("body"),
+            body_bytes(connection),
         )
         .join_from(deliveries, messages)
         .where(
