@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from fieldlab.domain.errors import StoreError
 from fieldlab.domain.messages import DeliveryState
 from fieldlab.ports.bus import EffectFailed, Settlement
 from fieldlab.store.bus_tables import deliveries
@@ -61,7 +62,10 @@ class Settling:
                     return self._was_settled(settlement)
                 for effect in settlement.effects:
                     effect(self.connection)
+                    self._require_open()
                 post(self.connection, settlement.posts)
+        except StoreError:  # the transaction is spoilt: its other settlements must be made again
+            raise
         except _OF_THE_DATABASE as error:
             if _is_mistake(error):
                 return error
@@ -71,6 +75,13 @@ class Settling:
         except BaseException as error:  # noqa: BLE001 - as above
             return EffectFailed(error)
         return True
+
+    def _require_open(self) -> None:
+        if self.connection.closed or not self.connection.in_nested_transaction():
+            raise StoreError(
+                "An effect ended the transaction that it was called in",
+                remedy="Leave commit, rollback and close to fieldlab",
+            )
 
     def _advance(self, target: DeliveryState, settlements: Sequence[Settlement]) -> set[int]:
         settled = None if target is DeliveryState.WAITING else self.now
