@@ -47,6 +47,8 @@ def test_addresses_lose_passwords_and_tokens(text: str, plain: str) -> None:
 def test_an_address_loses_what_stands_behind_a_question_mark() -> None:
     assert repository_address("https://h/a.git?private_token=x#y") == "https://h/a.git"
     assert repository_address("/srv/why?/a") == "/srv/why?/a"
+    assert repository_address("ada:secret@host:a.git") == "ada@host:a.git"
+    assert repository_address("git@host:a/b.git") == "git@host:a/b.git"
 
 
 @pytest.mark.parametrize(

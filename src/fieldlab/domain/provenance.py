@@ -19,6 +19,10 @@ SHORT = 10
 _ADDRESS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*)://([^/\s]*)@")
 
 
+#: ``ada:secret@host:path``, which git takes for ada's; the scheme is missing on purpose
+_BESIDE_USER = re.compile(r"^([\w.-]+):[^@/\s]*@(?=[\w.-]+:)")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
     """The state of a repository's work tree."""
@@ -132,5 +136,5 @@ def without_credentials(text: str) -> str:
 
 def repository_address(remote: str) -> str:
     """Give the address of a remote without credentials, also those behind a question mark."""
-    bare = without_credentials(remote)
+    bare = _BESIDE_USER.sub(r"\1@", without_credentials(remote))
     return re.split(r"[?#]", bare, maxsplit=1)[0] if "://" in bare else bare

@@ -130,8 +130,12 @@ def groups(connection: sa.Connection) -> list[GroupView]:
 
 
 def unheard(connection: sa.Connection) -> int:
-    """Count the messages that no group has got."""
-    query = sa.select(sa.func.count()).where(messages.c.groups == sa.literal_column("0"))
+    """Count the messages that wait for a group to listen."""
+    now = clock(connection)
+    query = sa.select(sa.func.count()).where(
+        messages.c.groups == sa.literal_column("0"),
+        messages.c.expires_at.is_(None) | (messages.c.expires_at > now),
+    )
     return connection.scalar(query) or 0
 
 
@@ -288,7 +292,9 @@ def prune(connection: sa.Connection, older_than_s: float) -> int:
         deliveries.c.state.in_(_UNSETTLED),
     )
     old = sa.select(messages.c.id).where(
-        messages.c.created_at < before, messages.c.groups > 0, ~unsettled
+        messages.c.created_at < before,
+        (messages.c.groups > 0) | (messages.c.expires_at <= clock(connection)),
+        ~unsettled,
     )
     ids = connection.scalars(old).all()
     for some in chunks(ids):
