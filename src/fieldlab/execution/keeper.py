@@ -5,7 +5,7 @@ notices the engine's death by the end of its socket and then kills all descendan
 inherits what a dead worker leaves behind. Should the keeper itself be killed, the kernel kills its
 workers, and its *guard* inherits and kills what is below them. The guard is the keeper's parent, a
 fork that only waits (on Linux); should the guard be killed, the keeper ends everything. Only when
-both are killed at once something may be left that a function has put into another session.
+both are killed at once something may be left that was put into another session.
 
 Run as ``python -m fieldlab.execution.keeper FD``; it reads ``{"spawn": argv}`` with the worker's
 files and ``{"kill": pid}``, and writes ``{"spawned": pid}`` or ``{"failed": why}``, and
