@@ -53,5 +53,5 @@ WAYS: dict[str, Callable[[str], Any]] = {
 if __name__ == "__main__":
     way, place, rows = sys.argv[1:]
     shape = WAYS[way](place).shape
-    if shape != (int(rows), 12):
+    if shape[0] != int(rows) or shape[1] < 12:  # fieldlab adds the commit to each row
         sys.exit(f"{way} read {shape[0]} rows of {shape[1]} columns")
