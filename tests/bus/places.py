@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
@@ -17,10 +16,9 @@ from fieldlab.ports.bus import MessageStore
 from fieldlab.store.bus_tables import deliveries, messages
 from fieldlab.store.database import Database
 from fieldlab.store.messaging import SqlMessages
+from tests.waiting import PATIENCE_S
 
 T = TypeVar("T")
-#: longest that anything may take here, s
-PATIENCE_S = 30.0
 
 
 class Place(Protocol):
@@ -106,11 +104,3 @@ async def soon(what: Awaitable[T]) -> T:
     """Wait for something that must come."""
     async with asyncio.timeout(PATIENCE_S):
         return await what
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that others bring about."""
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end, "waited in vain"
-        await asyncio.sleep(0.01)

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from fieldlab.store.database import Database
 from tests.bus import cast
-from tests.engine.processes import MarkedProcesses, wait_until
+from tests.engine.processes import MarkedProcesses
+from tests.waiting import wait_until
 
 MESSAGES = 10_000
 KILLS = 25

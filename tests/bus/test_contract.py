@@ -16,7 +16,8 @@ from fieldlab.bus.subscription import Subscription
 from fieldlab.domain.errors import BadInput, RequestFailed, RequestTimeout
 from fieldlab.domain.messages import DeliveryPolicy, Envelope
 from fieldlab.ports.bus import Claim
-from tests.bus.places import DatabasePlace, Place, opened, soon, until
+from tests.bus.places import DatabasePlace, Place, opened, soon
+from tests.waiting import until
 
 #: a consumer that isn't heard of for so long is taken for dead, s
 SHORT = DeliveryPolicy(lease_s=0.15, attempts=3, delay_s=0.01)
@@ -102,7 +103,7 @@ def test_one_group_shares_the_messages_and_each_group_gets_all(place: Place) -> 
 
             drinkers = [asyncio.create_task(drink(each)) for each in (left, right)]
             assert await bodies(alone, 20) == list(range(20))
-            await until(lambda: len(shared) == 20)
+            await until(lambda: len(shared) == 20, "all were drunk")
             left.drain()
             right.drain()
             await asyncio.gather(*drinkers)
@@ -320,7 +321,7 @@ def test_a_message_whose_consumers_all_die_becomes_a_dead_letter(place: Place) -
                 fall_silent(victim)
             survivor = await bus.subscribe(["t", "marker"], group="g", policy=SHORT)
             waiting = asyncio.create_task(survivor.next())
-            await until(lambda: place.states() == {"dead": 1})
+            await until(lambda: place.states() == {"dead": 1}, "it is given up")
             assert "died" in place.errors()[0]
             waiting.cancel()
 

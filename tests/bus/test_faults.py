@@ -7,12 +7,14 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from fieldlab import Actor, Context, DeliveryPolicy, Envelope
 from fieldlab.bus.message_bus import MessageBus
+from fieldlab.domain.errors import FieldlabError
 from fieldlab.domain.messages import DeliveryState
 from fieldlab.engine.supervisor import Supervisor
 from fieldlab.store import database as database_module
@@ -21,9 +23,10 @@ from fieldlab.store.bus_tables import deliveries
 from fieldlab.store.database import Database
 from fieldlab.store.messaging import SqlMessages
 from fieldlab.store.transitions import DELIVERIES, Cause, advance_all
-from tests.bus.places import DatabasePlace, opened, soon, until
+from tests.bus.places import DatabasePlace, opened, soon
 from tests.databases import Databases, upgrade
 from tests.postgres import PostgresServer
+from tests.waiting import until, wait_until
 
 #: a server dies with the thread that started it, so this one stays to the end
 _HANDS = ThreadPoolExecutor(1)
@@ -61,13 +64,15 @@ async def play(url: str, fault: Callable[[], None]) -> None:
         supervisor = Supervisor(consuming, registry, consuming._calls, [actor], lambda _: None)
         running = asyncio.create_task(supervisor.run())
         sending = asyncio.create_task(publish_always(publishing, sent))
-        await until(lambda: len(actor.got) > 20)
+        await until(lambda: len(actor.got) > 20, "messages flow")
         await asyncio.get_running_loop().run_in_executor(_HANDS, fault)
         before = len(sent)
-        await until(lambda: len(sent) > before + 20 and len(set(actor.got)) > before + 10)
+        await until(
+            lambda: len(sent) > before + 20 and len(set(actor.got)) > before + 10, "they flow again"
+        )
         sending.cancel()
         await asyncio.wait([sending])
-        await until(lambda: set(range(len(sent))) <= set(actor.got))
+        await until(lambda: set(range(len(sent))) <= set(actor.got), "nothing is missing")
         supervisor.drain()
         await soon(running)
     database.close()
@@ -101,12 +106,20 @@ def test_sqlite_is_locked_for_longer_than_a_writer_waits(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 100)
+    refused: list[str] = []
+    translate = database_module.translate
+
+    def watched(error: sa.exc.DBAPIError, *others: Any) -> FieldlabError:
+        refused.append(str(error))
+        return translate(error, *others)
+
+    monkeypatch.setattr(database_module, "translate", watched)
 
     def lock() -> None:
         path = sqlite_url.removeprefix("sqlite:///")
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            asyncio.run(asyncio.sleep(1.0))  # ten times as long as the others wait
+            wait_until(lambda: len(refused) >= 3, "the others were refused, again and again")
             other.execute("ROLLBACK")
 
     asyncio.run(play(sqlite_url, lock))

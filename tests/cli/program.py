@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,7 @@ from typer.testing import CliRunner, Result
 
 import fieldlab
 from fieldlab.cli.main import app
-
-#: longest that anything may take here, s
-PATIENCE_S = 60.0
+from tests.waiting import PATIENCE_S
 
 STUDY = """\
 import pathlib
@@ -107,15 +103,3 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Wait for the program: its exit code, and what it wrote to stdout and stderr."""
     out, err = process.communicate(timeout=PATIENCE_S)
     return process.returncode, out, err
-
-
-def wait_until(
-    what: str, holds: Callable[[], object], process: subprocess.Popen[str] | None = None
-) -> None:
-    """Wait until something holds that another process brings about, as long as ``process`` runs."""
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        if process is not None and process.poll() is not None:
-            raise AssertionError(f"ended before {what}: {process.communicate()}")
-        assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.02)

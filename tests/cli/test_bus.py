@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from fieldlab.cli.errors import ExitCode
-from tests.cli.program import document, finish, invoke, start, wait_until
+from tests.cli.program import document, finish, invoke, start
+from tests.waiting import wait_until
 
 ACTORS = """\
 import os
@@ -64,7 +65,7 @@ def cast(folder: Path) -> Path:
 
 def run_actors(folder: Path, *words: str) -> subprocess.Popen[str]:
     process = start("actors", "run", *words, folder=folder)
-    wait_until("actors run", lambda: document(invoke("actors", "--json")), process)
+    wait_until(lambda: document(invoke("actors", "--json")), "actors run", process)
     return process
 
 
@@ -87,7 +88,7 @@ def settled(state: str, group: str = "doubler", number: int = 1) -> Callable[[],
 def test_a_message_is_sent_handled_and_seen(cast: Path) -> None:
     process = run_actors(cast, "cast.py:Doubler")
     sent = document(invoke("bus", "publish", "double.it", "21", "--json"))
-    wait_until("it is handled", settled("acknowledged"), process)
+    wait_until(settled("acknowledged"), "it is handled", process)
     lines = document(invoke("bus", "tail", "--json"))
     assert [(each["topic"], each["body"]) for each in lines] == [("double.it", 21), ("doubled", 42)]
     [delivery] = lines[0]["deliveries"]
@@ -115,14 +116,14 @@ def test_an_answer_is_shown(cast: Path) -> None:
 def test_a_dead_letter_is_seen_and_tried_again(cast: Path) -> None:
     process = run_actors(cast, "cast.py:Doubler")
     invoke("bus", "publish", "double.it", '"ab"')
-    wait_until("it is given up", settled("dead"), process)
+    wait_until(settled("dead"), "it is given up", process)
     shown = invoke("bus", "dead").stdout
     assert "'ab' is no number" in shown
     [letter] = document(invoke("bus", "dead", "--json"))
     assert letter["claims"] == 2
     (cast / "lenient").touch()
     assert "To be tried again: 1 delivery" in invoke("bus", "retry", str(letter["number"])).stderr
-    wait_until("it is handled", settled("acknowledged"), process)
+    wait_until(settled("acknowledged"), "it is handled", process)
     assert document(invoke("bus", "dead", "--json")) == []
     end(process)
 
@@ -158,8 +159,8 @@ def test_old_messages_are_deleted_but_not_those_that_somebody_may_want(cast: Pat
     process = run_actors(cast, "cast.py:Doubler")
     for body in ("1", "2", '"ab"'):
         invoke("bus", "publish", "double.it", body)
-    wait_until("they are settled", settled("acknowledged", number=2), process)
-    wait_until("one is given up", settled("dead"), process)
+    wait_until(settled("acknowledged", number=2), "they are settled", process)
+    wait_until(settled("dead"), "one is given up", process)
     end(process)
     assert document(invoke("bus", "prune", "--older-than", "1h", "--json")) == {"deleted": 0}
     assert document(invoke("bus", "prune", "--older-than", "0s", "--json")) == {"deleted": 2}
@@ -240,14 +241,14 @@ def actor(name: str) -> dict[str, Any]:
 
 def test_an_actor_that_dies_with_its_process_is_started_again(cast: Path) -> None:
     process = run_actors(cast, "cast.py:Doubler", "cast.py:Crasher", "--processes")
-    wait_until("both run", lambda: actor("doubler") and actor("crasher"), process)
+    wait_until(lambda: actor("doubler") and actor("crasher"), "both run", process)
     assert actor("doubler")["pid"] != actor("crasher")["pid"] != process.pid
     invoke("bus", "publish", "crash")
-    wait_until("its message is given up", settled("dead", "crasher"), process)
-    wait_until("it was started again", lambda: actor("crasher").get("restarts", 0) >= 1, process)
+    wait_until(settled("dead", "crasher"), "its message is given up", process)
+    wait_until(lambda: actor("crasher").get("restarts", 0) >= 1, "it was started again", process)
     assert document(invoke("bus", "publish", "double.it", "3", "--wait", "20s")) == 6
     os.kill(actor("doubler")["pid"], signal.SIGKILL)
-    wait_until("that one, too", lambda: actor("doubler").get("restarts", 0) >= 1, process)
+    wait_until(lambda: actor("doubler").get("restarts", 0) >= 1, "that one, too", process)
     assert document(invoke("bus", "publish", "double.it", "4", "--wait", "20s")) == 8
     code, _, err = end(process)
     assert code == ExitCode.DONE
@@ -256,10 +257,10 @@ def test_an_actor_that_dies_with_its_process_is_started_again(cast: Path) -> Non
 
 def test_actors_end_with_the_process_that_runs_them(cast: Path) -> None:
     process = run_actors(cast, "cast.py:Doubler", "--processes")
-    wait_until("it runs", lambda: actor("doubler"), process)
+    wait_until(lambda: actor("doubler"), "it runs", process)
     os.kill(process.pid, signal.SIGKILL)
     finish(process)
-    wait_until("its actors have ended", lambda: document(invoke("actors", "--json")) == [])
+    wait_until(lambda: document(invoke("actors", "--json")) == [], "its actors have ended")
 
 
 def test_one_that_died_is_seen_as_dead(cast: Path) -> None:

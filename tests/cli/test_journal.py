@@ -16,7 +16,8 @@ from fieldlab.domain.errors import BadInput
 from fieldlab.domain.parameters import sequence_from
 from fieldlab.store.database import Database
 from fieldlab.store.sql_store import SqlStore
-from tests.cli.program import document, finish, invoke, start, wait_until, write_experiment
+from tests.cli.program import document, finish, invoke, start, write_experiment
+from tests.waiting import wait_until
 
 COMMAND = """\
 name: steps
@@ -107,7 +108,7 @@ def test_what_names_no_attempt_is_refused(lab: Path, words: list[str], says: str
 def test_following_waits_for_the_first_attempt(folder: Path) -> None:
     (folder / "slow.yaml").write_text(SLOW)
     run = start("run", "slow.yaml", folder=folder)
-    wait_until("it runs", _has_engine, run)
+    wait_until(_has_engine, "it runs", run)
     follow = start("logs", "slow", "-f", "--stream", "stdout", folder=folder)
     assert follow.stdout is not None
     assert follow.stdout.readline() == "first\n"
@@ -131,7 +132,7 @@ def test_a_followed_attempt_is_shown_until_it_ends(folder: Path) -> None:
         listed = invoke("attempts", "slow", "--json")
         return listed.exit_code == 0 and bool(document(listed))
 
-    wait_until("the first attempt is recorded as running", runs, run)
+    wait_until(runs, "the first attempt is recorded as running", run)
     follow = start("logs", "slow", "-f", "--stream", "stdout", folder=folder)
     assert follow.stdout is not None
     assert follow.stdout.readline() == "first\n"
@@ -206,7 +207,7 @@ def test_a_trial_that_is_no_part_of_the_campaign_is_explained(lab: Path) -> None
 def test_what_runs_and_what_is_ahead_is_explained(folder: Path) -> None:
     (folder / "slow.yaml").write_text(SLOW.replace("[1, 2]", "{range: [1, 5000]}"))
     run = start("run", "slow.yaml", folder=folder)
-    wait_until("the first runs", _running, run)
+    wait_until(_running, "the first runs", run)
     found = explained("slow")
     assert found["state"] == "running"
     assert [each["parameters"] for each in found["running_trials"]] == [{"n": 1}]
@@ -239,7 +240,7 @@ def test_a_trial_of_an_earlier_campaign_says_which(folder: Path) -> None:
 def test_a_trial_that_waits_says_until_when(folder: Path) -> None:
     more = "retry: {attempts: 2, delay: 1h}"
     run = start("run", write_experiment(folder, "fail", a="[1]", more=more), folder=folder)
-    wait_until("it waits", lambda: _queued("sums"), run)
+    wait_until(lambda: _queued("sums"), "it waits", run)
     assert "not before" in explained("sums", "a=1")["why"]
     waiting = explained("sums")["waiting"]
     assert (waiting["count"], waiting["later"]) == (1, 1)

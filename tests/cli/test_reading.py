@@ -23,9 +23,9 @@ from tests.cli.program import (
     finish,
     invoke,
     start,
-    wait_until,
     write_experiment,
 )
+from tests.waiting import wait_until
 
 SOURCE = Path(fieldlab.__file__).parent.parent
 
@@ -274,7 +274,7 @@ def test_campaigns_of_one_experiment_share_their_results(folder: Path) -> None:
 
 def test_before_anything_has_run_there_is_nothing_to_show(folder: Path) -> None:
     process = start("run", write_experiment(folder, "wait", a="[1]"), folder=folder)
-    wait_until("the trial has begun", (folder / "started-1").exists, process)
+    wait_until((folder / "started-1").exists, "the trial has begun", process)
     assert document(invoke("results", "sums", "--json")) == []
     empty = invoke("results", "sums")
     assert (empty.exit_code, empty.stdout) == (0, "")

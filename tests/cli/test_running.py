@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 from fieldlab.cli.errors import ExitCode
-from tests.cli.program import document, finish, invoke, start, wait_until, write_experiment
+from tests.cli.program import document, finish, invoke, start, write_experiment
+from tests.waiting import wait_until
 
 
 def attempts_per_trial(folder: Path) -> list[int]:
@@ -36,7 +37,7 @@ def running() -> int:
 def start_waiting(folder: Path) -> subprocess.Popen[str]:
     """Start a campaign whose two slots are held by trials that wait for a file called go."""
     process = start("run", write_experiment(folder, "wait"), folder=folder)
-    wait_until("two trials run", lambda: started(folder, 2), process)
+    wait_until(lambda: started(folder, 2), "two trials run", process)
     return process
 
 
@@ -170,7 +171,7 @@ def test_a_tool_that_cannot_be_used_leaves_no_campaign(folder: Path) -> None:
 
 def test_slots_can_be_set_for_one_run(folder: Path) -> None:
     process = start("run", write_experiment(folder, "wait"), "--slots", "3", folder=folder)
-    wait_until("three trials run", lambda: started(folder, 3), process)
+    wait_until(lambda: started(folder, 3), "three trials run", process)
     engines = document(invoke("status", "sums", "--json"))["live_engines"]
     assert [(each["pid"], each["slots"]) for each in engines] == [(process.pid, 3)]
     (folder / "go").touch()
@@ -299,7 +300,7 @@ def test_a_cancelled_campaign_is_taken_up_again_only_by_retry(folder: Path) -> N
 
 def test_cancelled_trials_that_were_queued_again_are_resumed(folder: Path) -> None:
     process = start_waiting(folder)
-    wait_until("they are recorded as running", lambda: running() == 2, process)
+    wait_until(lambda: running() == 2, "they are recorded as running", process)
     invoke("cancel", "sums")
     finish(process)
     queued = invoke("retry", "sums", "--cancelled", "--no-run")

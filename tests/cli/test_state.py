@@ -9,7 +9,8 @@ import pytest
 
 from fieldlab.cli.errors import ExitCode
 from fieldlab.cli.labs import complete_name
-from tests.cli.program import document, finish, invoke, start, wait_until, write_experiment
+from tests.cli.program import document, finish, invoke, start, write_experiment
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_status_shows_the_engine_and_the_trials_that_run(folder: Path) -> None:
         found = invoke("status", "sums", "--json")
         return 0 if found.exit_code else int(document(found)["running"])
 
-    wait_until("two trials are recorded as running", lambda: running() == 2, process)
+    wait_until(lambda: running() == 2, "two trials are recorded as running", process)
     shown = invoke("status", "sums").stdout
     assert f"process {process.pid}" in shown
     assert "a=1 for" in shown
@@ -66,7 +67,7 @@ def test_status_shows_the_engine_and_the_trials_that_run(folder: Path) -> None:
 
 def test_pause_ends_a_run_elsewhere_after_its_running_trials(folder: Path) -> None:
     process = start("run", write_experiment(folder, "wait"), folder=folder)
-    wait_until("two trials run", lambda: len(list(folder.glob("started-*"))) == 2, process)
+    wait_until(lambda: len(list(folder.glob("started-*"))) == 2, "two trials run", process)
     paused = invoke("pause", "sums")
     assert paused.exit_code == ExitCode.DONE
     assert "1 process works on it and lets its running trials end" in paused.stderr
@@ -80,7 +81,7 @@ def test_pause_ends_a_run_elsewhere_after_its_running_trials(folder: Path) -> No
 
 def test_cancel_ends_a_run_elsewhere_at_once(folder: Path) -> None:
     process = start("run", write_experiment(folder, "wait"), folder=folder)
-    wait_until("two trials run", lambda: len(list(folder.glob("started-*"))) == 2, process)
+    wait_until(lambda: len(list(folder.glob("started-*"))) == 2, "two trials run", process)
     assert document(invoke("cancel", "sums", "--json"))["state"] == "cancelled"
     _, _, err = finish(process)
     assert "sums.1 is cancelled" in err
@@ -108,7 +109,7 @@ def test_paths_and_commands_are_not_folded(finished: Path, monkeypatch: pytest.M
 
 def test_watch_follows_a_campaign_until_it_is_over(folder: Path) -> None:
     process = start("run", write_experiment(folder, "wait"), folder=folder)
-    wait_until("two trials run", lambda: len(list(folder.glob("started-*"))) == 2, process)
+    wait_until(lambda: len(list(folder.glob("started-*"))) == 2, "two trials run", process)
     watching = start("watch", "sums", "--every", "100ms", folder=folder)
     assert watching.stderr is not None
     assert watching.stderr.readline().startswith("sums.1: 0/4")

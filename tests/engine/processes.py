@@ -7,9 +7,7 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -18,8 +16,6 @@ from fieldlab.domain.definition import Definition
 
 #: an environment variable that marks every process that a test has started
 MARK = "FIELDLAB_TEST_MARK"
-#: how long a test waits for something that must happen, s
-PATIENCE_S = 30.0
 
 
 class MarkedProcesses:
@@ -92,17 +88,3 @@ class MarkedProcesses:
     def told(self) -> str:
         """Read what the engines printed."""
         return self.output.read_text(errors="replace") if self.output.exists() else ""
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition that must come true.
-
-    Raises
-    ------
-    AssertionError
-        It doesn't within PATIENCE_S.
-    """
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.01)  # the event is in another process; nothing signals it

@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from fieldlab.domain.definition import Definition, ExecutorSpec, ToolSpec
 from fieldlab.domain.policies import FailureGuard, RetryPolicy
 from fieldlab.store.database import Database
-from tests.engine.processes import MarkedProcesses, wait_until
+from tests.engine.processes import MarkedProcesses
+from tests.waiting import wait_until
 
 #: the function under test: short, and a child process once in a while
 STUDY = """

@@ -20,9 +20,10 @@ from fieldlab.domain.definition import Definition, ExecutorSpec, ToolSpec
 from fieldlab.domain.errors import FieldlabError
 from fieldlab.domain.policies import RetryPolicy
 from fieldlab.store.database import Database
-from tests.engine.processes import MarkedProcesses, wait_until
+from tests.engine.processes import MarkedProcesses
 from tests.engine.test_chaos import assert_recorded_once
 from tests.postgres import PostgresServer
+from tests.waiting import wait_until
 
 STUDY = """
 import time

@@ -12,8 +12,9 @@ from fieldlab.domain.policies import FailureGuard
 from fieldlab.domain.trials import CampaignState
 from fieldlab.ports.store import Campaign
 from tests.engine.campaigning import Bench
-from tests.engine.processes import MarkedProcesses, wait_until
+from tests.engine.processes import MarkedProcesses
 from tests.store.staging import topics
+from tests.waiting import wait_until
 
 #: waits for a file `go`, so that a test says when a trial ends
 PATIENT = """

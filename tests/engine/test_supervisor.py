@@ -20,7 +20,8 @@ from fieldlab.store.actors import SqlActors, read_actors
 from fieldlab.store.bus_tables import deliveries, messages
 from fieldlab.store.database import Database
 from fieldlab.store.messaging import SqlMessages
-from tests.bus.places import DatabasePlace, opened, soon, until
+from tests.bus.places import DatabasePlace, opened, soon
+from tests.waiting import until
 
 QUICK = DeliveryPolicy(attempts=3, delay_s=0.01, timeout_s=20)
 
@@ -60,7 +61,7 @@ class Stage:
         return ("unheard", 0, "") if row is None else (row.state, row.claims, row.error or "")
 
     async def settled(self, envelope: Envelope) -> tuple[str, int, str]:
-        await until(lambda: self.fate(envelope)[0] in ("acknowledged", "dead"))
+        await until(lambda: self.fate(envelope)[0] in ("acknowledged", "dead"), "it is settled")
         return self.fate(envelope)
 
     def sent(self, topic: str) -> list[Any]:
@@ -286,7 +287,7 @@ def test_it_handles_so_many_at_a_time(stage: Stage) -> None:
         gate = Gate()
         async with stage.played(gate):
             sent = [stage.send("gate") for _ in range(5)]
-            await until(lambda: gate.inside == 3)
+            await until(lambda: gate.inside == 3, "three are in work")
             assert sorted(stage.fate(each)[0] for each in sent).count("claimed") == 3
             gate.open.set()
             for each in sent:
@@ -300,7 +301,7 @@ def test_draining_finishes_what_is_in_work_and_takes_no_more(stage: Stage) -> No
         gate = Gate()
         async with stage.played(gate) as supervisor:
             sent = [stage.send("gate") for _ in range(4)]
-            await until(lambda: gate.inside == 3)
+            await until(lambda: gate.inside == 3, "three are in work")
             supervisor.drain()
             gate.open.set()
         states = sorted(stage.fate(each)[0] for each in sent)
@@ -314,7 +315,7 @@ def test_stopping_gives_the_messages_in_work_back(stage: Stage) -> None:
         gate = Gate()
         async with stage.played(gate) as supervisor:
             sent = [stage.send("gate") for _ in range(3)]
-            await until(lambda: gate.inside == 3)
+            await until(lambda: gate.inside == 3, "three are in work")
             supervisor.stop()
         assert {stage.fate(each)[0] for each in sent} == {"waiting"}
 

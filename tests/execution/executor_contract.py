@@ -14,8 +14,9 @@ import pytest
 from fieldlab.domain.errors import BadInput
 from fieldlab.domain.parameters import sequence_from
 from fieldlab.ports.executor import Batch, Executor, Setup
-from tests.engine.processes import MARK, MarkedProcesses, wait_until
-from tests.execution.staging import Ran, command_setup, function_setup, run_batches, started, until
+from tests.engine.processes import MARK, MarkedProcesses
+from tests.execution.staging import Ran, command_setup, function_setup, run_batches, started
+from tests.waiting import until, wait_until
 
 #: fails, dies and works by turns
 MOODY = """

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fieldlab.ports.executor import AttemptRecord, Batch, Executor, Outcomes, Setup
-
-#: how long a test waits for something that must happen, s
-PATIENCE_S = 30.0
+from tests.waiting import PATIENCE_S
 
 
 def function_setup(
@@ -116,11 +114,3 @@ def run_batches(executor: Executor, setup: Setup, batches: Sequence[Sequence[int
 
     asyncio.run(asyncio.wait_for(run(), 2 * PATIENCE_S))
     return ran
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    """Wait inside the executor's event loop for a condition that must come true."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - the event is in another process
-            await asyncio.sleep(0.01)
-    assert condition(), what

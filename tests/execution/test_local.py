@@ -14,7 +14,8 @@ from fieldlab.execution import crew
 from fieldlab.execution.local import LocalExecutor, processors
 from fieldlab.ports.executor import AttemptRecord, Batch, Executor
 from tests.execution.executor_contract import ExecutorContract
-from tests.execution.staging import PATIENCE_S, Ran, function_setup, run_batches, started
+from tests.execution.staging import Ran, function_setup, run_batches, started
+from tests.waiting import PATIENCE_S
 
 
 class TestLocalExecutor(ExecutorContract):

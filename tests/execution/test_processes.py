@@ -14,7 +14,8 @@ import pytest
 from fieldlab.domain.definition import Definition, ExecutorSpec, ToolSpec
 from fieldlab.domain.policies import FailureGuard, RetryPolicy
 from fieldlab.store.database import Database
-from tests.engine.processes import MarkedProcesses, wait_until
+from tests.engine.processes import MarkedProcesses
+from tests.waiting import wait_until
 
 SCRIPT = "trap '' TERM; sleep 300 & setsid sh -c \"trap '' TERM; sleep 301; sleep 302\""
 #: what one trial has running: two shells, and a sleep below each

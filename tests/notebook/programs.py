@@ -7,8 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-#: longest that one may take, s
-PATIENCE_S = 60.0
+from tests.waiting import PATIENCE_S
 
 
 def written(folder: Path, text: str, name: str = "script.py") -> Path:

@@ -12,8 +12,9 @@ import pytest
 from fieldlab.app import Lab
 from fieldlab.domain.trials import CampaignState
 from fieldlab.notebook.reading import LabReader
-from tests.cli.program import finish, start, wait_until
+from tests.cli.program import finish, start
 from tests.store.staging import HandEngine, running
+from tests.waiting import wait_until
 
 #: rows of each trial
 ROWS = 7
@@ -53,7 +54,7 @@ def allow(folder: Path, limit: int) -> None:
 def test_a_reader_never_sees_half_a_trial(written: Path, reader: LabReader) -> None:
     allow(written, 200)
     process = start("run", "spread.yaml", folder=written)
-    wait_until("there is a campaign", lambda: len(reader.campaigns()), process)
+    wait_until(lambda: len(reader.campaigns()), "there is a campaign", process)
     limit, sizes = 200, [0]
     while process.poll() is None:
         frame = reader.results("spread")
@@ -110,7 +111,7 @@ def test_a_watching_notebook_lets_sqlite_cut_its_log(lab: Lab, reader: LabReader
     watcher.start()
     for position in range(2, 40):
         record(position)
-        wait_until("the log can be cut", lambda: tidied(lab))
+        wait_until(lambda: tidied(lab), "the log can be cut")
         assert watcher.is_alive()
     lab.store.change_state(campaign.id, CampaignState.PAUSED, by="tester", why="")
     lab.store.retire(campaign.id, engine.id)

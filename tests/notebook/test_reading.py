@@ -13,8 +13,9 @@ from fieldlab.domain.errors import BadInput, NoLab, UnknownName
 from fieldlab.domain.trials import CampaignState, TrialState
 from fieldlab.notebook.reading import LabReader
 from fieldlab.store import registry
-from tests.cli.program import finish, start, wait_until, write_experiment
+from tests.cli.program import finish, start, write_experiment
 from tests.store.staging import HandEngine, definition, running
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ class TestCampaigns:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         process = start("run", write_experiment(folder, "wait"), folder=folder)
-        wait_until("a trial runs", (folder / "started-1").exists, process)
+        wait_until((folder / "started-1").exists, "a trial runs", process)
         assert reader.campaigns()["state"].tolist() == ["running"]
         process.kill()
         finish(process)

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import fieldlab
 from fieldlab.domain.errors import BadInput, IllegalTransition, render_key
 from tests.notebook.programs import fieldlab as command
 from tests.notebook.programs import output, start, written
+from tests.waiting import wait_until
 
 
 def keys(error: BadInput) -> list[str]:
@@ -260,11 +262,12 @@ SCRIPT = """
     def helper(x):
         return FACTOR * x
 
-    pause = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+    patient = len(sys.argv) > 1
 
     def trial(x):
         pathlib.Path("begun").touch()
-        time.sleep(pause)
+        while patient and not pathlib.Path("go").exists():
+            time.sleep(0.01)
         return {"y": helper(x)}
 
     ran = fieldlab.run(trial, matrix={"x": range(12)}, slots=2)
@@ -278,18 +281,21 @@ def test_a_script_without_a_guard_for_its_main_module(here: Path) -> None:
     assert (here / "ran").read_text() == "once\n", "the workers don't run the script"
 
 
-def wait_for(path: Path, process: Any) -> None:
-    while not path.exists():
-        assert process.poll() is None, process.stderr.read()
+def begun(here: Path) -> subprocess.Popen[str]:
+    """Start the script; its first trials run, and end when the file `go` is there."""
+    process = start(written(here, SCRIPT), "patient")
+    wait_until((here / "begun").exists, "a trial runs", process)
+    return process
 
 
 def test_ctrl_c_lets_the_running_trials_end_and_the_script_too(here: Path) -> None:
-    process = start(written(here, SCRIPT), "0.3")
-    wait_for(here / "begun", process)
+    process = begun(here)
     process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert "Waiting for the running trials to end" in process.stderr.readline()
+    (here / "go").touch()
     _, err = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT
-    assert "Waiting for the running trials to end" in err
     assert "KeyboardInterrupt: go on with `fieldlab resume trial.1`" in err
     status = json.loads(command(here, "status", "trial", "--json").stdout)
     assert status["state"] == "paused"
@@ -298,8 +304,7 @@ def test_ctrl_c_lets_the_running_trials_end_and_the_script_too(here: Path) -> No
 
 
 def test_a_second_ctrl_c_ends_the_running_trials(here: Path) -> None:
-    process = start(written(here, SCRIPT), "60")
-    wait_for(here / "begun", process)
+    process = begun(here)
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
     assert "Waiting" in process.stderr.readline()
@@ -310,10 +315,10 @@ def test_a_second_ctrl_c_ends_the_running_trials(here: Path) -> None:
 
 
 def test_a_killed_script_is_resumed_from_the_command_line(here: Path) -> None:
-    process = start(written(here, SCRIPT), "0.2")
-    wait_for(here / "begun", process)
+    process = begun(here)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
+    (here / "go").touch()
     resumed = command(here, "resume", "trial")
     assert resumed.returncode == 0, resumed.stderr
     status = json.loads(command(here, "status", "trial", "--json").stdout)

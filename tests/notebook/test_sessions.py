@@ -335,16 +335,16 @@ SCRIPT = """
     import pathlib, sys, time
     import fieldlab
 
-    pause = float(sys.argv[1])
-
     def trial(x):
         with open(f"run-{x}", "a") as file:
             file.write(".")
-        time.sleep(pause)
+        time.sleep(0.2)  # what it costs: a batch is one trial then
+        while x > 3 and not pathlib.Path("go").exists():
+            time.sleep(0.01)
         return {"y": x}
 
     with fieldlab.session(trial, name="killed", slots=2) as session:
-        futures = [session.submit(x=x) for x in range(int(sys.argv[2]))]
+        futures = [session.submit(x=x) for x in range(int(sys.argv[1]))]
         futures[0].result()
         print("one", flush=True)
         print(sum(future.result()["y"] for future in futures))
@@ -353,7 +353,7 @@ SCRIPT = """
 
 def killed(here: Path) -> int:
     """Start a session with 20 points, kill it in the middle; how many trials are recorded."""
-    process = start(written(here, SCRIPT), "0.2", "20")
+    process = start(written(here, SCRIPT), "20")
     assert process.stdout is not None
     assert process.stdout.readline() == "one\n"
     os.kill(process.pid, signal.SIGKILL)
@@ -361,12 +361,13 @@ def killed(here: Path) -> int:
     done: int = status(here, "killed")["succeeded"]
     assert 0 < done < 20
     assert status(here, "killed")["state"] == "interrupted"
+    (here / "go").touch()
     return done
 
 
 def test_after_a_kill_the_next_session_runs_what_was_submitted(here: Path) -> None:
     killed(here)
-    assert output(here / "script.py", "0.2", "3") == "one\n3\n"
+    assert output(here / "script.py", "3") == "one\n3\n"
     after = status(here, "killed")
     assert (after["state"], after["succeeded"]) == ("finished", 20)
     assert after["attempts"] <= 20 + 4, "only what was running at the kill ran again"
@@ -380,7 +381,7 @@ def test_after_a_kill_the_command_line_runs_what_was_submitted(here: Path) -> No
     resumed = command(here, "resume", "killed")
     assert resumed.returncode == 0, resumed.stderr
     assert "killed.1 is finished: 20 trials succeeded" in resumed.stderr
-    assert output(here / "script.py", "0.2", "20") == "one\n190\n"
+    assert output(here / "script.py", "20") == "one\n190\n"
 
 
 def test_a_helper_engine_runs_points_of_an_open_session_and_leaves_it_open(here: Path) -> None:
@@ -393,10 +394,13 @@ def test_a_helper_engine_runs_points_of_an_open_session_and_leaves_it_open(here:
 
 
 def test_ctrl_c_pauses_the_session(here: Path) -> None:
-    process = start(written(here, SCRIPT), "0.2", "200")
+    process = start(written(here, SCRIPT), "200")
     assert process.stdout is not None
+    assert process.stderr is not None
     assert process.stdout.readline() == "one\n"
     process.send_signal(signal.SIGINT)
+    assert "Waiting for the running trials" in process.stderr.readline()
+    (here / "go").touch()
     _, err = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGINT, err
     after = status(here, "killed")

@@ -13,8 +13,9 @@ from nbclient import NotebookClient
 from fieldlab.app import Lab
 from fieldlab.domain.errors import UnknownName
 from fieldlab.notebook.reading import LabReader
-from tests.cli.program import finish, start, wait_until
+from tests.cli.program import finish, start
 from tests.store.staging import HandEngine, running
+from tests.waiting import wait_until
 
 STUDY = """\
 import pathlib
@@ -52,11 +53,11 @@ class TestInATerminal:
 
         watcher = threading.Thread(target=reader.watch, args=("probe",), kwargs={"every_s": 0.01})
         watcher.start()
-        wait_until("the start is told", lambda: said("probe.1: running, 0/10\n"))
+        wait_until(lambda: said("probe.1: running, 0/10\n"), "the start is told")
         engine.end(*range(6))
         engine.fail(6)
         engine.record()
-        wait_until("the change is told", lambda: said("probe.1: running, 7/10, 1 failed"))
+        wait_until(lambda: said("probe.1: running, 7/10, 1 failed"), "the change is told")
         engine.end(*range(7, 10))
         engine.record()
         lab.store.finish(campaign.id)
@@ -99,7 +100,7 @@ def test_a_notebook_redraws_its_output_until_the_campaign_ends(
     (folder / "study.py").write_text(STUDY)
     (folder / "grid.yaml").write_text(EXPERIMENT)
     process = start("run", "grid.yaml", folder=folder)
-    wait_until("a trial runs", (folder / "started").exists, process)
+    wait_until((folder / "started").exists, "a trial runs", process)
     # the first look lets the trials go on: it has seen them running
     go_on = (
         "import pathlib, fieldlab.notebook.watching as w\n"
