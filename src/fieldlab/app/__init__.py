@@ -2,6 +2,6 @@
 
 from fieldlab.app.custody import Ended, whoami
 from fieldlab.app.executors import EXECUTORS
-from fieldlab.app.lab import Lab, keep_from_git
+from fieldlab.app.lab import Lab, opened
 
-__all__ = ["EXECUTORS", "Ended", "Lab", "keep_from_git", "whoami"]
+__all__ = ["EXECUTORS", "Ended", "Lab", "opened", "whoami"]

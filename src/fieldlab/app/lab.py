@@ -5,18 +5,15 @@ What only a run needs is imported when one begins: looking at a lab is to take n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldlab.app.custody import Custody, Ended, whoami
 from fieldlab.app.executors import EXECUTORS, local_executor, setup_of
 from fieldlab.domain.definition import Definition
-from fieldlab.domain.errors import (
-    BadInput,
-    StoreReadOnly,
-    nearest,
-)
+from fieldlab.domain.errors import BadInput, StoreReadOnly, nearest
 from fieldlab.domain.trials import CampaignState, TrialState
 from fieldlab.ports.executor import Executor, Setup
 from fieldlab.ports.store import Campaign
@@ -226,7 +223,26 @@ class Lab:
         return self.store.requeue(campaign.id, states, by=whoami())
 
 
-def keep_from_git(settings: Settings) -> None:
+@contextmanager
+def opened(settings: Settings | None = None, *, create: bool = False) -> Iterator[Lab]:
+    """Open a lab, that of the current folder if absent, and close it afterwards.
+
+    Parameters
+    ----------
+    create
+        Make it, with its folder, if there is none.
+    """
+    settings = settings or load_settings()
+    if create:
+        _keep_from_git(settings)
+    lab = Lab(settings, create=create)
+    try:
+        yield lab
+    finally:
+        lab.close()
+
+
+def _keep_from_git(settings: Settings) -> None:
     """Make the lab's own folder, with a note to git that nothing in it is to be kept.
 
     Raises

@@ -50,7 +50,7 @@ def init(
     json: Json = False,
 ) -> None:
     """Write a new experiment, and make the lab that records it."""
-    from fieldlab.app import Lab, keep_from_git
+    from fieldlab.app import opened
     from fieldlab.definitions import template
     from fieldlab.settings import load_settings
 
@@ -58,10 +58,8 @@ def init(
     files = {} if bare else template(name, kind.value)
     written = _write_new(folder, files)
     settings = load_settings(folder)
-    keep_from_git(settings)
-    lab = Lab(settings, create=True)
-    place = lab.database.place
-    lab.close()
+    with opened(settings, create=True) as lab:
+        place = lab.database.place
     if json:
         write_json({"files": [str(path) for path in written], "database": place})
         return

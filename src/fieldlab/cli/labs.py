@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,32 +39,17 @@ Name = Annotated[
 ]
 
 
-@contextlib.contextmanager
-def opened(*, create: bool = False) -> Iterator[Lab]:
-    """Open the lab of this folder.
+def opened(*, create: bool = False) -> AbstractContextManager[Lab]:
+    """Open the lab of this folder; see :func:`fieldlab.app.opened`."""
+    from fieldlab import app
 
-    Parameters
-    ----------
-    create
-        Make it if there is none.
-    """
-    from fieldlab.app import Lab, keep_from_git
-    from fieldlab.settings import load_settings
-
-    settings = load_settings()
-    if create:
-        keep_from_git(settings)
-    lab = Lab(settings, create=create)
-    try:
-        yield lab
-    finally:
-        lab.close()
+    return app.opened(create=create)
 
 
 @contextlib.contextmanager
 def opened_if_there() -> Iterator[Lab | None]:
     """Open the lab of this folder; None if there is none yet."""
-    from fieldlab.app import Lab
+    from fieldlab import app
     from fieldlab.settings import load_settings
     from fieldlab.store.database import Database
 
@@ -76,11 +62,8 @@ def opened_if_there() -> Iterator[Lab | None]:
     if not there:
         yield None
         return
-    lab = Lab(settings)
-    try:
+    with app.opened(settings) as lab:
         yield lab
-    finally:
-        lab.close()
 
 
 @contextlib.contextmanager
@@ -120,16 +103,10 @@ def check_names(definition: Definition) -> None:
 
 def read_definition(path: Path) -> Definition:
     """Read and check an experiment's definition; see :func:`fieldlab.definitions.load`."""
-    from importlib.metadata import entry_points
+    from fieldlab.app.definitions import load_definition
 
-    from fieldlab.app import EXECUTORS
-    from fieldlab.definitions import load
-    from fieldlab.definitions.loading import TOOLS
-    from fieldlab.execution.sequences import quasi_sequence
-
-    installed = {each.name for each in entry_points(group="fieldlab.tools")}
     try:
-        return load(path, quasi=quasi_sequence, tools=TOOLS | installed, executors=EXECUTORS.keys())
+        return load_definition(path)
     except BadInput as error:
         raise _with_missing_program(path, error) from error
 

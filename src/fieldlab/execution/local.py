@@ -343,18 +343,3 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-async def check_tool(setup: Setup) -> None:
-    """Check in a worker of its own that the tool can run, without running any trial.
-
-    Raises
-    ------
-    BadInput
-        The callable or the program is missing, or doesn't fit the space.
-    """
-    executor = LocalExecutor(slots=1)
-    try:
-        await executor.start(setup)
-    finally:
-        await executor.stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +57,7 @@ def described(
     data: dict[str, Any] = {
         "name": name,
         "space": _space(words),
-        **{key: _plain(words[key]) for key in PLAIN if key in words},
+        **{key: plain(words[key]) for key in PLAIN if key in words},
     }
     if slots is not None:
         data["executor"] = {"local": {"slots": slots}}
@@ -72,8 +71,7 @@ def described(
 def _of_file(
     path: Path, name: str | None, slots: int | None, words: Mapping[str, Any]
 ) -> Described:
-    from fieldlab.definitions import load
-    from fieldlab.execution.sequences import quasi_sequence
+    from fieldlab.app.definitions import load_definition
 
     given = [*words, *(["name"] if name is not None else [])]
     if given:
@@ -85,38 +83,19 @@ def _of_file(
             )
             for word in given
         )
-    definition = load(path, quasi=quasi_sequence, tools=_tools(), executors=_executors())
+    definition = load_definition(path)
     if slots is not None:
         definition = replace(definition, executor=replace(definition.executor, slots=slots))
     return Described(definition=definition)
 
 
-def _tools() -> frozenset[str]:
-    from fieldlab.definitions.loading import TOOLS
-
-    return frozenset(TOOLS | {each.name for each in entry_points(group="fieldlab.tools")})
-
-
-def _executors() -> frozenset[str]:
-    from fieldlab.app import EXECUTORS
-
-    return frozenset(EXECUTORS)
-
-
 def _defined(data: dict[str, Any], callee: Callee) -> Definition:
-    from fieldlab.definitions import from_mapping
-    from fieldlab.execution.sequences import quasi_sequence
+    from fieldlab.app.definitions import read_definition
 
     tool = callee.tool
     named = tool.kind == "function"
     written = {"function": tool.options["call"]} if named else {tool.kind: dict(tool.options)}
-    return from_mapping(
-        {**data, "tool": written},
-        callee.folder,
-        quasi=quasi_sequence,
-        tools=_tools() | {tool.kind},
-        executors=_executors(),
-    )
+    return read_definition({**data, "tool": written}, callee.folder, tool.kind)
 
 
 def _name_of(callee: Callee) -> str:
@@ -135,7 +114,7 @@ def _name_of(callee: Callee) -> str:
 def _space(words: Mapping[str, Any]) -> dict[str, Any]:
     """Gather the space from its keywords."""
     known = (*SPACE, *PLAIN, "space")
-    parts = {key: _plain(value) for key, value in words.items() if key in SPACE}
+    parts = {key: plain(value) for key, value in words.items() if key in SPACE}
     problems = [
         Problem(
             what=f"there is no keyword '{word}'",
@@ -157,25 +136,21 @@ def _space(words: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput.of(problems)
     if "space" not in words:
         return parts
-    space = _plain(words["space"])
+    space = plain(words["space"])
     if not isinstance(space, dict):
         raise BadInput("the space is not a mapping", remedy="Write space={…}", key=("space",))
     return space
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Turn ranges and numpy's arrays and numbers into lists and numbers; leave the rest."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | range):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "tolist"):  # an array, a number of numpy's, a Series
-        return _plain(value.tolist())
+        return plain(value.tolist())
     return value
-
-
-#: for other modules of the room
-plain = _plain
 
 
 def in_keywords(error: BadInput, *, spread: bool) -> BadInput:

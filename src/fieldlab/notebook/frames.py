@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
     from fieldlab.app import Lab
+    from fieldlab.ports.store import Campaign
 
 #: kinds of frames
 Kind = Literal["pandas", "polars", "arrow"]
@@ -53,20 +54,32 @@ def results_frame(lab: Lab, name: str, kind: str = "pandas", *, own_columns: boo
     MissingExtra
         A library that it needs isn't installed.
     """
+    _check_kind(kind)
+    campaign = lab.find(name)
+    return campaign_frame(
+        lab, campaign, kind, everywhere=campaign.is_all_of(name), own_columns=own_columns
+    )
+
+
+def campaign_frame(
+    lab: Lab, campaign: Campaign, kind: str, *, everywhere: bool, own_columns: bool
+) -> Any:
+    """Read the results of a campaign, or of all campaigns of its experiment: ``everywhere``.
+
+    Otherwise as :func:`results_frame`.
+    """
     from fieldlab.store.arrow import arrow_table
     from fieldlab.store.extracts import result_rows
 
-    check_kind(kind)
-    campaign = lab.find(name)
+    _check_kind(kind)
     with lab.database.read() as connection:
-        rows = result_rows(
-            connection, campaign, everywhere=campaign.is_all_of(name), own_columns=own_columns
+        table = arrow_table(
+            result_rows(connection, campaign, everywhere=everywhere, own_columns=own_columns)
         )
-        table = arrow_table(rows)
-    return frame_of(table, kind)
+    return _frame_of(table, kind)
 
 
-def check_kind(kind: str) -> None:
+def _check_kind(kind: str) -> None:
     """Refuse a kind of frame that doesn't exist, before anything is read."""
     if kind not in KINDS:
         raise BadInput(
@@ -76,7 +89,7 @@ def check_kind(kind: str) -> None:
         )
 
 
-def frame_of(table: pa.Table, kind: str) -> Any:
+def _frame_of(table: pa.Table, kind: str) -> Any:
     """Make a frame of an Arrow table, of which nothing may be used afterwards."""
     if kind == "pandas":
         return pandas_frame(table)

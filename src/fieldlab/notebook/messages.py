@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+
+from fieldlab.notebook.showing import tell
 
 if TYPE_CHECKING:
     from fieldlab.bus.message_bus import MessageBus
@@ -22,11 +23,8 @@ async def open_bus() -> AsyncIterator[MessageBus]:
     NoLab
         There is no lab here; `fieldlab init --bare` makes one.
     """
-    from fieldlab.app import Lab, messaging
+    from fieldlab.app import messaging, opened
 
-    lab = Lab()
-    try:
-        async with messaging.open_bus(lab, lambda text: print(text, file=sys.stderr)) as bus:  # noqa: T201
+    with opened() as lab:
+        async with messaging.open_bus(lab, tell) as bus:
             yield bus
-    finally:
-        lab.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fieldlab.app import opened
 from fieldlab.domain.errors import IllegalTransition
 from fieldlab.domain.trials import CampaignState
 from fieldlab.notebook.showing import tell
@@ -70,7 +71,7 @@ def run(
     from fieldlab.notebook.defining import described
 
     what = described(function, name, slots, words)
-    with opened() as lab:
+    with opened(create=True) as lab:
         return Run(lab.settings, _finished(lab, started(lab, what, tell), quiet=quiet))
 
 
@@ -82,21 +83,6 @@ def _finished(lab: Lab, campaign: Campaign, *, quiet: bool) -> Campaign:
     if ended.interrupted:
         raise KeyboardInterrupt(f"go on with `fieldlab resume {campaign.name}`")
     return ended.campaign
-
-
-@contextlib.contextmanager
-def opened(settings: Settings | None = None) -> Iterator[Lab]:
-    """Open a lab, that of the working folder if absent; make it if there is none."""
-    from fieldlab.app import Lab, keep_from_git
-    from fieldlab.settings import load_settings
-
-    settings = settings or load_settings()
-    keep_from_git(settings)
-    lab = Lab(settings, create=True)
-    try:
-        yield lab
-    finally:
-        lab.close()
 
 
 def started(lab: Lab, what: Described, say: Callable[[str], None]) -> Campaign:
@@ -188,15 +174,8 @@ class Run:
         #: of the campaign, such as ``waves.1``: what the command line calls it
         self.name = campaign.name
 
-    @contextlib.contextmanager
-    def _lab(self) -> Iterator[Lab]:
-        from fieldlab.app import Lab
-
-        lab = Lab(self._settings)
-        try:
-            yield lab
-        finally:
-            lab.close()
+    def _lab(self) -> AbstractContextManager[Lab]:
+        return opened(self._settings)
 
     @property
     def campaign(self) -> Campaign:
@@ -239,15 +218,11 @@ class Run:
         MissingExtra
             A library that it needs isn't installed.
         """
-        from fieldlab.notebook.frames import check_kind, frame_of
-        from fieldlab.store.arrow import arrow_table
-        from fieldlab.store.extracts import result_rows
+        from fieldlab.notebook.frames import campaign_frame
 
-        check_kind(kind)
-        with self._lab() as lab, lab.database.read() as connection:
+        with self._lab() as lab:
             campaign = lab.store.campaign(self._id)
-            rows = result_rows(connection, campaign, everywhere=True, own_columns=own_columns)
-            return frame_of(arrow_table(rows), kind)
+            return campaign_frame(lab, campaign, kind, everywhere=True, own_columns=own_columns)
 
     def failures(self) -> pd.DataFrame:
         """List the trials that failed for good, as `LabReader.failures` does."""

@@ -11,12 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from fieldlab.app import opened
 from fieldlab.domain.axis_reading import read_value
 from fieldlab.domain.errors import BadInput, FieldlabError, IllegalTransition, Problem, nearest
 from fieldlab.domain.parameters import TrialPoint
 from fieldlab.engine.feed import Feed, TrialFuture
 from fieldlab.notebook.defining import SPACE, described, in_keywords, parameters_of, plain
-from fieldlab.notebook.running import Run, opened, say_if_stopped, started
+from fieldlab.notebook.running import Run, say_if_stopped, started
 from fieldlab.notebook.showing import make_progress
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ class Session(Run):
 
     def _launch(self) -> None:
         with contextlib.ExitStack() as undoing:
-            lab = undoing.enter_context(opened(self._settings))
+            lab = undoing.enter_context(opened(self._settings, create=True))
             campaign = started(lab, self._what, self._progress.tell)
             super().__init__(self._settings, campaign)
             undoing.enter_context(self._progress)
@@ -204,15 +205,13 @@ class Session(Run):
             )
             self._held = undoing.pop_all()
 
-    @contextlib.contextmanager
-    def _lab(self) -> Iterator[Lab]:
+    def _lab(self) -> contextlib.AbstractContextManager[Lab]:
         if self._engine is None:
             raise IllegalTransition(
                 f"The session of {self.name} hasn't begun",
                 remedy="Enter it by `with`, or submit a point",
             )
-        with super()._lab() as lab:
-            yield lab
+        return super()._lab()
 
     def submit(self, *, repeat: int = 1, **point: Any) -> TrialFuture:
         """Submit a point; it doesn't wait.
