@@ -11,6 +11,7 @@ from functools import partial
 from fieldlab.domain.errors import FieldlabError
 from fieldlab.domain.ids import uuid7
 from fieldlab.domain.messages import DeliveryPolicy, DeliveryState, Envelope
+from fieldlab.domain.waiting import wait_at_most
 from fieldlab.ports.bus import Calls, Claim, Effect, MessageStore, Settlement
 
 #: messages that are claimed at a time, however many handlers wait
@@ -163,7 +164,8 @@ class Subscription:
             for claim in claims:
                 await self._hand_out(claim)
             if not claims:
-                await self._wait(LOOK_S if again_in_s is None else min(again_in_s, LOOK_S))
+                pause_s = LOOK_S if again_in_s is None else min(again_in_s, LOOK_S)
+                await wait_at_most(max(pause_s, SHORTEST_LOOK_S), self._news)
 
     async def _hand_out(self, claim: Claim) -> None:
         self._held[claim.delivery_id] = claim
@@ -181,12 +183,6 @@ class Subscription:
         for each in waiting:
             if not each.done():
                 each.set_exception(error)
-
-    async def _wait(self, seconds: float) -> None:
-        # not wait_for, which in Python 3.11 may swallow a cancellation
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(seconds, SHORTEST_LOOK_S)):
-                await self._news.wait()
 
     async def _keep(self) -> None:
         """Say that this consumer lives, often enough for its leases and its group to last."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fieldlab.domain.errors import StoreUnavailable
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.domain.trials import CampaignState
+from fieldlab.domain.waiting import wait_at_most
 from fieldlab.engine.backlog import Backlog, Pace
 from fieldlab.engine.feed import Feed
 from fieldlab.engine.liveness import HEARTBEAT_S, take_over, this_engine
@@ -160,10 +160,7 @@ class Engine:
                 await self._record()  # nothing more will come to share the commit; or who waits
             if not self._batches and not self._ended and await self._is_over():
                 return
-            # not wait_for, which in Python 3.11 may swallow a cancellation
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_S):
-                    await self._news.wait()
+            await wait_at_most(IDLE_S, self._news)
 
     async def _fill(self) -> None:
         """Begin batches until every slot has one, and maybe one more to go on with."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from tenacity.asyncio import AsyncRetrying
 
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.errors import Conflict, FieldlabError, StoreUnavailable
+from fieldlab.domain.waiting import wait_at_most
 
 T = TypeVar("T")
 
@@ -115,9 +115,7 @@ class StoreThread:
         return self._hurried.is_set() or time.monotonic() - self._away_since > PATIENCE_S
 
     async def _sleep(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._hurried.wait()
+        await wait_at_most(seconds, self._hurried)
 
     def _tell(self, state: RetryCallState) -> None:
         now = time.monotonic()

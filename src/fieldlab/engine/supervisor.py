@@ -14,6 +14,7 @@ from tenacity.asyncio import AsyncRetrying
 from fieldlab.bus.message_bus import MessageBus
 from fieldlab.domain.errors import FieldlabError
 from fieldlab.domain.ids import uuid7
+from fieldlab.domain.waiting import wait_at_most
 from fieldlab.engine.handling import ActorRun, Tally
 from fieldlab.engine.liveness import HEARTBEAT_S, this_place
 from fieldlab.ports.actor import Actor, actor_name
@@ -129,9 +130,7 @@ class Supervisor:
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, but not when it is to end."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._draining.wait()
+        await wait_at_most(seconds, self._draining)
 
     async def _run(self, member: _Member) -> None:
         actor = member.actor

@@ -17,6 +17,7 @@ from tenacity import retry_if_result, wait_random_exponential
 from tenacity.asyncio import AsyncRetrying
 
 from fieldlab.domain.commands import Command, ExitStatus
+from fieldlab.domain.waiting import wait_at_most
 
 #: a process that ran so long was sound: it is started again at once, s
 SOUND_S = 30.0
@@ -137,6 +138,4 @@ class Troupe:
         return status
 
     async def _sleep(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._draining.wait()
+        await wait_at_most(seconds, self._draining)
