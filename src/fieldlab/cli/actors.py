@@ -52,18 +52,11 @@ def listed(
 
 def state_of(view: ActorView) -> str:
     """Say whether an actor runs, has ended, or died."""
-    from fieldlab.engine.liveness import Place, is_gone
+    from fieldlab.engine.liveness import is_gone
 
     if view.ended_at is not None:
         return "ended"
-    sign = view.sign
-    place = Place(
-        host=sign.host,
-        pid=sign.pid,
-        process_started=sign.process_started,
-        machine=sign.machine,
-    )
-    return "died" if is_gone(place, view.silent_s) else "runs"
+    return "died" if is_gone(view.sign, view.silent_s) else "runs"
 
 
 def _document(view: ActorView) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -23,16 +24,34 @@ SILENCE_S = 30.0
 _SAME_START_S = 1.0
 
 
+class Located(Protocol):
+    """What says of which process it is: an engine, or an actor."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def process_started(self) -> float:
+        """See :func:`start_of`; tells it from later ones of the same number."""
+        ...
+
+    @property
+    def machine(self) -> str:
+        """See :func:`this_machine`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A process of a machine, told from later ones of the same number."""
+    """A process of a machine, see :class:`Located`."""
 
     host: str
     pid: int
-    #: see :func:`start_of`
     process_started: float
-    #: see :func:`this_machine`
-    machine: str = ""
+    machine: str
 
 
 def this_machine() -> str:
@@ -94,17 +113,10 @@ def _plain(text: str) -> str:
 
 def is_dead(sign: EngineSign) -> bool:
     """Whether an engine can be taken over from."""
-    engine = sign.engine
-    place = Place(
-        host=engine.host,
-        pid=engine.pid,
-        process_started=engine.process_started,
-        machine=engine.machine,
-    )
-    return is_gone(place, sign.silent_s)
+    return is_gone(sign.engine, sign.silent_s)
 
 
-def is_gone(place: Place, silent_s: float) -> bool:
+def is_gone(place: Located, silent_s: float) -> bool:
     """Whether a process that gives signs of life has ended.
 
     On this machine the process table tells at once; on another machine, or in another container, it
