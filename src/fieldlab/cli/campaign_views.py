@@ -90,8 +90,8 @@ def counts_text(view: CampaignView) -> str:
 def failure_lines(view: CampaignView) -> list[str]:
     """Say how failed trials ended, kind by kind: ``300 × ValueError``."""
     failures = view.activity.failures if view.activity else ()
-    lines = [f"{number:,} × {kind or 'no status'}" for kind, number in failures]
-    others = view.campaign.failed - sum(number for _, number in failures)
+    lines = [f"{each.number:,} × {each.title or 'no status'}" for each in failures]
+    others = view.campaign.failed - sum(each.number for each in failures)
     return [*lines, f"and {others:,} more of other kinds"] if lines and others > 0 else lines
 
 
@@ -149,7 +149,7 @@ def campaign_document(lab: Lab, view: CampaignView) -> dict[str, Any]:
             "running": view.activity.running,
             "queued": view.activity.queued,
             "failures": [
-                {"status": status, "count": number} for status, number in view.activity.failures
+                {"status": each.title, "count": each.number} for each in view.activity.failures
             ],
         }
     return document

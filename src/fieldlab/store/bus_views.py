@@ -221,9 +221,8 @@ def bury(
         One isn't waiting; nothing changed.
     """
     now = clock(connection)
-    return _by_hand(
-        connection, numbers, DeliveryState.DEAD, by, why or "put away by hand", settled_at=now
-    )
+    why = why or "put away by hand"
+    return _by_hand(connection, numbers, DeliveryState.DEAD, by, why, settled_at=now, error=why)
 
 
 def retry(connection: sa.Connection, numbers: Collection[int], *, by: str) -> list[DeliveryView]:
@@ -267,10 +266,9 @@ def _by_hand(
                 remedy="`fieldlab bus dead` and `fieldlab bus show ID` list them with numbers",
             )
         DELIVERY.check(f"Delivery {number}", row["state"], target, Role.OPERATOR)
-        step = {**values, "error": why} if target is DeliveryState.DEAD else values
-        if target is DeliveryState.WAITING:
-            step = {**values, "forgiven": row["claims"]}
-        advance(connection, DELIVERIES, number, row["state"], target, cause, **step)
+        # what it has been through counts no more, whenever it is tried again
+        values["forgiven"] = row["claims"]
+        advance(connection, DELIVERIES, number, row["state"], target, cause, **values)
         changed.append(DeliveryView(**row))
     wake(connection, {each.group for each in changed})
     return changed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 import sqlalchemy as sa
@@ -14,6 +14,8 @@ from fieldlab.store.bus_tables import messages
 from fieldlab.store.database import Database
 from fieldlab.store.results import FIXED, ResultsTable, stream
 
+#: all tables, the bus's among them
+_ALL = messages.metadata
 #: written while a results table gets its columns
 _CATALOGUE = tables.result_columns
 
@@ -46,7 +48,7 @@ def copy_lab(
         _require_empty(new, target)
         new.execute(sa.delete(tables.counters))
         copied = {}
-        for table in messages.metadata.sorted_tables:
+        for table in _ALL.sorted_tables:
             if table is not _CATALOGUE:
                 copied[table.name] = _copy(old, new, table, on_rows)
                 _continue_numbers(new, table)
@@ -58,7 +60,7 @@ def copy_lab(
 
 
 def _require_empty(connection: sa.Connection, database: Database) -> None:
-    for table in messages.metadata.sorted_tables:
+    for table in _ALL.sorted_tables:
         if table is tables.counters:
             continue
         if connection.scalar(sa.select(sa.exists().select_from(table))):
@@ -78,12 +80,7 @@ def _copy(
     # a row that names another one of its own table gets that name when both are there
     inner = [each.parent.name for each in table.foreign_keys if each.column.table is table]
     names = [column.name for column in table.c if column.name not in inner]
-    done = 0
-    with closing(stream(old, sa.select(*(table.c[name] for name in names)))) as pieces:
-        for rows in pieces:
-            insert_rows(new, table, names, [tuple(row) for row in rows])
-            done += len(rows)
-            on_rows(table.name, done)
+    done = _copy_columns(old, new, (table, table), names, on_rows)
     for name in inner:
         links = old.execute(
             sa.select(table.c.id, table.c[name]).where(table.c[name].is_not(None))
@@ -104,13 +101,24 @@ def _copy_results(
     for column in columns:
         twin.add(new, column)
     names = (*FIXED, *(column.name for column in columns))
-    origin, target = results.table(), twin.table()
+    return _copy_columns(old, new, (results.table(), twin.table()), names, on_rows)
+
+
+def _copy_columns(
+    old: sa.Connection,
+    new: sa.Connection,
+    tables_: tuple[sa.Table, sa.Table],
+    names: Sequence[str],
+    on_rows: Callable[[str, int], object],
+) -> int:
+    """Copy columns from a table of the old database to one of the new; how many rows."""
+    origin, target = tables_
     done = 0
     with closing(stream(old, sa.select(*(origin.c[name] for name in names)))) as pieces:
         for rows in pieces:
             insert_rows(new, target, names, [tuple(row) for row in rows])
             done += len(rows)
-            on_rows(results.name, done)
+            on_rows(origin.name, done)
     return done
 
 

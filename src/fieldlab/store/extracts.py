@@ -13,7 +13,7 @@ from fieldlab.domain.trials import TrialState
 from fieldlab.ports.store import Campaign
 from fieldlab.store import provenances, tables
 from fieldlab.store.campaigns import read_campaigns
-from fieldlab.store.queries import kind_of
+from fieldlab.store.queries import failure_counts
 from fieldlab.store.results import FIXED, stream
 from fieldlab.store.sql_store import results_of
 
@@ -202,7 +202,7 @@ def failure_rows(connection: sa.Connection, campaigns: Sequence[Campaign]) -> Ex
         .join_from(
             trials,
             attempts,
-            (attempts.c.trial_id == trials.c.id) & (attempts.c.number == trials.c.attempts),
+            tables.IS_LAST_ATTEMPT,
         )
         .outerjoin(engines, engines.c.id == attempts.c.engine_id)
         .where(
@@ -252,9 +252,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureKind:
-    """Failed trials whose last attempts ended alike: with the same type of exception, say."""
+    """Failed trials whose last attempts ended alike, see :class:`FailureCount`."""
 
-    #: what their statuses share: all of it, or what stands before the first colon
     title: str
     count: int
     #: the one that ended last
@@ -265,34 +264,9 @@ def failure_kinds(
     connection: sa.Connection, campaign: Campaign, *, limit: int
 ) -> list[FailureKind]:
     """Sort a campaign's failed trials by how they ended, the most frequent kind first."""
-    attempts, trials = tables.attempts, tables.trials
-    status = sa.func.coalesce(attempts.c.status, "")
-    kind = kind_of(connection, status).label("kind")
-    query = (
-        sa.select(
-            kind,
-            sa.func.count().label("number"),
-            sa.func.min(status).label("first"),
-            sa.func.max(status).label("last"),
-            sa.func.max(attempts.c.sequence).label("newest"),
-        )
-        .join_from(
-            trials,
-            attempts,
-            (attempts.c.trial_id == trials.c.id) & (attempts.c.number == trials.c.attempts),
-        )
-        .where(trials.c.campaign_id == campaign.id, tables.in_state(trials, TrialState.FAILED))
-        .group_by("kind")
-        .order_by(sa.desc("number"), "newest")
-        .limit(limit)
-    )
     return [
-        FailureKind(
-            title=row.first if row.first == row.last else row.kind,
-            count=row.number,
-            example=_failure(connection, campaign, row.newest),
-        )
-        for row in connection.execute(query).all()
+        FailureKind(title=title, count=number, example=_failure(connection, campaign, newest))
+        for title, number, newest in failure_counts(connection, campaign, limit=limit)
     ]
 
 

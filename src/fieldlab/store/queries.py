@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -14,6 +16,18 @@ from fieldlab.store import provenances, tables
 
 #: hexadecimal digits of a fingerprint that are enough to look a trial up
 SHORTEST_FINGERPRINT = 4
+#: kinds of failures that are told apart in a campaign's state
+MOST_KINDS = 5
+
+
+class FailureCount(NamedTuple):
+    """Failed trials whose last attempts ended alike: with the same type of exception, say."""
+
+    #: what their statuses share: all of it, or what stands before the first colon
+    title: str
+    number: int
+    #: sequence number of the last attempt that ended so
+    newest: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +38,8 @@ class Activity:
     queued: int
     #: rate of the newest attempts since engines work on it, 1/s; 0 when there are too few
     rate: float
-    #: how failed trials ended, kind by kind as ``kind_of`` has it, the most frequent first
-    failures: tuple[tuple[str, int], ...]
+    #: how failed trials ended, the most frequent kinds first
+    failures: Sequence[FailureCount]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,38 +159,36 @@ def activity(connection: sa.Connection, campaign: Campaign) -> Activity:
         running=running or 0,
         queued=queued or 0,
         rate=(count - 1) / span if span > 0 else 0.0,
-        failures=_failure_counts(connection, campaign.id),
+        failures=failure_counts(connection, campaign, limit=MOST_KINDS),
     )
 
 
-def _failure_counts(connection: sa.Connection, campaign_id: int) -> tuple[tuple[str, int], ...]:
-    """Count how the campaign's failed trials ended last, the most frequent first."""
+def failure_counts(
+    connection: sa.Connection, campaign: Campaign, *, limit: int
+) -> list[FailureCount]:
+    """Count how a campaign's failed trials ended, kind by kind, the most frequent first."""
     attempts, trials = tables.attempts, tables.trials
     status = sa.func.coalesce(attempts.c.status, "")
-    rows = connection.execute(
+    find = sa.func.instr if connection.dialect.name == "sqlite" else sa.func.strpos
+    query = (
         sa.select(
-            kind_of(connection, status).label("kind"),
-            sa.func.count().label("n"),
+            # before its first colon: the type of an error, without its message
+            sa.func.substr(status, 1, find(status + ":", ":") - 1).label("kind"),
+            sa.func.count().label("number"),
             sa.func.min(status).label("first"),
             sa.func.max(status).label("last"),
+            sa.func.max(attempts.c.sequence).label("newest"),
         )
-        .join_from(
-            trials,
-            attempts,
-            (attempts.c.trial_id == trials.c.id) & (attempts.c.number == trials.c.attempts),
-        )
-        .where(trials.c.campaign_id == campaign_id, tables.in_state(trials, TrialState.FAILED))
+        .join_from(trials, attempts, tables.IS_LAST_ATTEMPT)
+        .where(trials.c.campaign_id == campaign.id, tables.in_state(trials, TrialState.FAILED))
         .group_by("kind")
-        .order_by(sa.desc("n"), "kind")
-        .limit(5)
+        .order_by(sa.desc("number"), "kind")
+        .limit(limit)
     )
-    return tuple((row.first if row.first == row.last else row.kind, row.n) for row in rows)
-
-
-def kind_of(connection: sa.Connection, status: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
-    """Give what stands before a status' first colon: the type of an error, without its message."""
-    find = sa.func.instr if connection.dialect.name == "sqlite" else sa.func.strpos
-    return sa.func.substr(status, 1, find(status + ":", ":") - 1)
+    return [
+        FailureCount(row.first if row.first == row.last else row.kind, row.number, row.newest)
+        for row in connection.execute(query).all()
+    ]
 
 
 def failed_trials(connection: sa.Connection, campaign: Campaign) -> list[tuple[str, int]]:

@@ -116,7 +116,7 @@ def endings(
     ).join_from(
         trials,
         attempts,
-        (attempts.c.trial_id == trials.c.id) & (attempts.c.number == trials.c.attempts),
+        tables.IS_LAST_ATTEMPT,
         isouter=True,
     )
     ended = [

@@ -261,6 +261,9 @@ attempts = sa.Table(
     sqlite_with_rowid=False,
 )
 
+#: joins trials with the last attempt of each
+IS_LAST_ATTEMPT = (attempts.c.trial_id == trials.c.id) & (attempts.c.number == trials.c.attempts)
+
 events = sa.Table(
     "events",
     metadata,
