@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from benchmarks.contenders.traffic import AT_ONCE, Body, Order, Receipts, play, send
-from fieldlab.app.lab import Lab
+from fieldlab.app.lab import opened
 from fieldlab.app.messaging import open_bus
 from fieldlab.bus.message_bus import MessageBus
 from fieldlab.bus.subscription import Subscription
@@ -17,12 +17,9 @@ from fieldlab.settings import Settings
 @asynccontextmanager
 async def bus_of(order: Order) -> AsyncIterator[MessageBus]:
     """Open the bus of the lab, which is made if there is none."""
-    lab = Lab(Settings(home=order.meet, database=order.address), create=True)
-    try:
+    with opened(Settings(home=order.meet, database=order.address), create=True) as lab:
         async with open_bus(lab, print) as bus:
             yield bus
-    finally:
-        lab.close()
 
 
 async def publish(order: Order) -> None:

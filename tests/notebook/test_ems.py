@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from distributed import Client, LocalCluster, Scheduler, SpecCluster
 
 import fieldlab
 from fieldlab.domain.errors import BadInput, render_key
@@ -137,43 +139,45 @@ def test_what_is_wrong_is_named_in_emss_words(
     assert [render_key(each.key) for each in raised.value.problems] == wrong
 
 
-# --- clients: real classes of Dask aren't here, so these have what is asked of them ------------
+# --- clients of Dask ---------------------------------------------------------------------------
 
 
-class LocalCluster:
-    pass
-
-
-class SLURMCluster:
-    pass
-
-
-class Client:
-    def __init__(self, cluster: object) -> None:
-        self.cluster = cluster
-
-    def scheduler_info(self, n_workers: int = 5) -> dict[str, Any]:
-        assert n_workers == -1
-        return {"workers": {"a": {"nthreads": 2}, "b": {"nthreads": 1}}}
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """Have workers with three threads in all, in this process."""
+    with LocalCluster(
+        n_workers=3, threads_per_worker=1, processes=False, dashboard_address=":0"
+    ) as cluster:
+        yield cluster
 
 
 def test_a_local_cluster_says_how_many_trials_run_at_a_time(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exp = {"table_name": "local", "params": [GRID]}
-    client = Client(LocalCluster())
-    ran = fieldlab.do_on_cluster(exp, experiment, client, quiet=True)
-    fieldlab.do_on_cluster(exp, experiment, client, quiet=True)
-    assert ran.campaign.definition.executor.slots == 3
+    with Client(cluster) as client:
+        ran = fieldlab.do_on_cluster(exp, experiment, client, quiet=True)
+        fieldlab.do_on_cluster(exp, experiment, client, quiet=True)
+    assert (ran.succeeded, ran.campaign.definition.executor.slots) == (6, 3)
     assert capsys.readouterr().err.count("3 processes of its own") == 1, "said once"
 
 
-@pytest.mark.parametrize("cluster", [SLURMCluster(), None])
-def test_no_other_cluster_is_taken_for_this_machine(here: Path, cluster: object) -> None:
-    with pytest.raises(BadInput, match="isn't a LocalCluster"):
-        fieldlab.do_on_cluster({"table_name": "a", "params": [GRID]}, experiment, Client(cluster))
+def test_no_other_cluster_is_taken_for_this_machine(here: Path, cluster: LocalCluster) -> None:
+    exp = {"table_name": "a", "params": [GRID]}
+    scheduler = {"cls": Scheduler, "options": {"dashboard_address": ":0"}}
+    with (
+        SpecCluster(scheduler=scheduler) as other,
+        Client(other) as client,
+        pytest.raises(BadInput, match=r"\(SpecCluster\) isn't a LocalCluster"),
+    ):
+        fieldlab.do_on_cluster(exp, experiment, client)
+    with (
+        Client(cluster.scheduler_address) as by_address,
+        pytest.raises(BadInput, match=cluster.scheduler_address),
+    ):
+        fieldlab.do_on_cluster(exp, experiment, by_address)
     with pytest.raises(BadInput, match="no Dask client"):
-        fieldlab.do_on_cluster({"table_name": "a", "params": [GRID]}, experiment, 42)
+        fieldlab.do_on_cluster(exp, experiment, 42)
 
 
 def test_arguments_of_databases_are_ignored_and_said_to_be(
