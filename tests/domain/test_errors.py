@@ -13,7 +13,9 @@ from fieldlab.domain.errors import (
     BadInput,
     Conflict,
     FieldlabError,
+    HostUnreachable,
     MissingExtra,
+    NotSent,
     Problem,
     RequestTimeout,
     StoreUnavailable,
@@ -48,6 +50,11 @@ def test_codes_are_stable() -> None:
         "ExecutionError": "execution",
         "TrialFailed": "trial-failed",
         "Halted": "halted",
+        "HostError": "host-error",
+        "HostUnreachable": "host-unreachable",
+        "HostKeyRefused": "host-key-refused",
+        "TransferFailed": "transfer-failed",
+        "NotSent": "not-sent",
         "MachineError": "machine",
         "MissingExtra": "missing-extra",
     }
@@ -56,6 +63,8 @@ def test_codes_are_stable() -> None:
 def test_only_what_may_pass_is_transient() -> None:
     assert {found for found in CLASSES if found.transient} == {
         Conflict,
+        HostUnreachable,
+        NotSent,
         RequestTimeout,
         StoreUnavailable,
     }

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldlab.domain.commands import ExitStatus
+from fieldlab.domain.commands import Command, ExitStatus
 from fieldlab.domain.errors import BadResult
 from fieldlab.domain.ids import Point
 from fieldlab.domain.trials import FailureClass
@@ -23,10 +23,14 @@ def plan(argv: list[str], point: Point | None = None, **options: Any) -> Plan:
     return CommandTool({"argv": argv, **options}).plan(point or {}, PLACE)
 
 
+def command(argv: list[str], point: Point | None = None, **options: Any) -> Command:
+    return plan(argv, point, **options).processes[0].command
+
+
 def parse(output: str | bytes, file: str = "", **read: Any) -> list[dict[str, Any]]:
     content = output if isinstance(output, bytes) else output.encode()
     tool = CommandTool({"argv": ["x"], "read": {"file": file, "values": {}, **read}})
-    return tool.parse(Outcome(exit=ExitStatus(code=0), files={file or STDOUT: content}))
+    return tool.parse(Outcome(exits={"": ExitStatus(code=0)}, files={file or STDOUT: content}))
 
 
 def test_placeholders_are_filled() -> None:
@@ -40,7 +44,7 @@ def test_placeholders_are_filled() -> None:
         "{out}",
     ]
     point: Point = {"x": 0.1, "y": "a b;$(c)*"}
-    assert plan(argv, point).command.argv == (
+    assert command(argv, point).argv == (
         "run",
         "--x=0.1",
         "a b;$(c)*0.1",
@@ -70,12 +74,12 @@ def test_placeholders_are_filled() -> None:
 )
 def test_values_on_a_command_line(value: bool | float | str | None, text: str) -> None:
     assert as_text(value) == text
-    assert plan(["p", "{v}"], {"v": value}).command.argv == ("p", text)
+    assert command(["p", "{v}"], {"v": value}).argv == ("p", text)
 
 
 def test_the_environment_has_placeholders_too() -> None:
-    command = plan(["p"], {"x": 2}, environment={"THREADS": "{x}", "WHERE": "{out}"}).command
-    assert command.environment == {"THREADS": "2", "WHERE": PLACE.out}
+    made = command(["p"], {"x": 2}, environment={"THREADS": "{x}", "WHERE": "{out}"})
+    assert made.environment == {"THREADS": "2", "WHERE": PLACE.out}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +95,7 @@ def test_the_environment_has_placeholders_too() -> None:
 )
 def test_the_folder_it_runs_in(options: dict[str, Any], directory: str, writes: bool) -> None:
     made = plan(["p"], **options)
-    assert (made.command.directory, made.writes) == (directory, writes)
+    assert (made.processes[0].command.directory, made.writes) == (directory, writes)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +113,7 @@ def test_the_folder_it_runs_in(options: dict[str, Any], directory: str, writes: 
 def test_the_exit_is_judged(
     success: list[int] | None, status: ExitStatus, failure: FailureClass | None, word: str
 ) -> None:
-    judged = CommandTool({"argv": ["x"], "success": success}).judge(Outcome(exit=status))
+    judged = CommandTool({"argv": ["x"], "success": success}).judge(Outcome(exits={"": status}))
     assert (judged.failure, judged.status) == (failure, word)
     assert bool(judged.explanation) == bool(failure)
 
@@ -193,15 +197,15 @@ def test_a_pattern_that_matches_nothing_is_named() -> None:
 def test_a_file_is_read_instead_of_the_output() -> None:
     assert parse('{"a": 1}', file="deep/r.json", format="json") == [{"a": 1}]
     tool = CommandTool({"argv": ["x"], "read": {"format": "json", "file": "r.json", "values": {}}})
-    assert tool.plan({}, PLACE).reads == ("r.json",)
+    assert tool.plan({}, PLACE).processes[0].reads == ("r.json",)
     with pytest.raises(BadResult, match=r"wrote no file 'r.json'. Let it write to {out}/r.json"):
-        tool.parse(Outcome(exit=ExitStatus(code=0), files={}))
+        tool.parse(Outcome(exits={"": ExitStatus(code=0)}, files={}))
 
 
 def test_without_read_a_success_is_one_row() -> None:
     tool = CommandTool({"argv": ["x"]})
-    assert tool.plan({}, PLACE).reads == ()
-    assert tool.parse(Outcome(exit=ExitStatus(code=0))) == [{}]
+    assert tool.plan({}, PLACE).processes[0].reads == ()
+    assert tool.parse(Outcome(exits={"": ExitStatus(code=0)})) == [{}]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,11 @@ FieldlabError
 ├── ExecutionError (RuntimeError)    processes can't be started or kept
 ├── TrialFailed (RuntimeError)       a trial that somebody waited for failed for good
 ├── Halted (RuntimeError)            a campaign stopped before a trial that somebody waits for ended
+├── HostError (RuntimeError)         a host can't be used
+│   ├── HostUnreachable              no connection, or it broke (transient)
+│   ├── HostKeyRefused               its key is unknown, or not the one it had
+│   └── TransferFailed               it refuses a file
+├── NotSent (RuntimeError)           a message to people didn't go out (transient)
 ├── MachineError (OSError)           the machine refuses a file, or what is to be written
 └── MissingExtra (ImportError)       an optional part of fieldlab isn't installed
 """
@@ -239,6 +244,38 @@ class Halted(FieldlabError, RuntimeError):
     """A campaign stopped before a trial that somebody waits for had ended."""
 
     code = "halted"
+
+
+class HostError(FieldlabError, RuntimeError):
+    """A host can't be used."""
+
+    code = "host-error"
+
+
+class HostUnreachable(HostError):
+    """A host can't be connected to, or the connection broke."""
+
+    code = "host-unreachable"
+    transient = True
+
+
+class HostKeyRefused(HostError):
+    """A host's key is unknown, or not the one that it had."""
+
+    code = "host-key-refused"
+
+
+class TransferFailed(HostError):
+    """A host refuses a file, or to give one."""
+
+    code = "transfer-failed"
+
+
+class NotSent(FieldlabError, RuntimeError):
+    """A message to people didn't go out."""
+
+    code = "not-sent"
+    transient = True
 
 
 class MachineError(FieldlabError, OSError):

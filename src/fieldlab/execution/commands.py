@@ -7,11 +7,11 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
 
 from fieldlab.domain.commands import Command
+from fieldlab.domain.definition import PLACEHOLDERS
 from fieldlab.domain.errors import BadResult
 from fieldlab.domain.ids import Point, Value
 from fieldlab.domain.trials import FailureClass, Row
@@ -46,7 +46,7 @@ class CommandTool:
         )
 
     def plan(self, point: Point, place: Place) -> Plan:
-        names: dict[str, Value] = {**asdict(place), **point}
+        names: dict[str, Value] = {**_placeholders(place), **point}
         texts = {name: as_text(value) for name, value in names.items()}
         argv = [word.format_map(texts) for word in self._argv]
         if "/" in argv[0]:  # from where the definition lies, wherever the command runs
@@ -57,11 +57,8 @@ class CommandTool:
             directory=place.out if self._in_attempt else place.here,
             timeout_s=self._timeout_s,
         )
-        return Plan(
-            command=command,
-            reads=(self._source(),) if self._read else (),
-            writes=self._writes,
-        )
+        reads = (self._source(),) if self._read else ()
+        return Plan.of(command, reads=reads, writes=self._writes)
 
     def _source(self) -> str:
         return (self._read or {}).get("file") or STDOUT
@@ -100,6 +97,10 @@ class CommandTool:
             raise BadResult(
                 f"{source} is not {self._read['format'].upper()}: {error}; it begins: {shown!r}"
             ) from error
+
+
+def _placeholders(place: Place) -> dict[str, Value]:
+    return {name: getattr(place, name) for name in PLACEHOLDERS}
 
 
 def as_text(value: Value) -> str:

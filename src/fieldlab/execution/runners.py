@@ -28,7 +28,7 @@ from fieldlab.execution.functions import (
 )
 from fieldlab.execution.processes import run_command
 from fieldlab.execution.rows import rows_of
-from fieldlab.ports.tool import STDOUT, Outcome, Place, Plan, Tool
+from fieldlab.ports.tool import STDERR, STDOUT, Outcome, Place, Plan, SpreadTool, Tool
 
 #: bytes of a file of results that are read; larger ones fail the trial
 LARGEST_FILE = 64 << 20
@@ -167,21 +167,22 @@ class CommandRunner:
             return failed(error)
 
     def _run(self, folder: Path, out: Path, plan: Plan) -> Ended:
-        files = {STDOUT: folder / "stdout", "stderr": folder / "stderr"}
-        status = run_command(plan.command, files[STDOUT], files["stderr"], self._announce)
+        files = {name: folder / name for name in (STDOUT, STDERR)}
+        (process,) = plan.processes
+        status = run_command(process.command, files[STDOUT], files[STDERR], self._announce)
         contents: dict[str, bytes] = {}
         unread: BadResult | None = None
         try:
-            for name in plan.reads:
+            for name in process.reads:
                 path = files.get(name) or out / name
                 if path.is_file():
                     contents[name] = _content(path)
         except BadResult as error:
             unread = error
-        outcome = Outcome(exit=status, files=contents)
+        outcome = Outcome(exits={process.name: status}, files=contents)
         judged = self.tool.judge(outcome)
         if judged.failure is not None:
-            words = " ".join(json.dumps(word) for word in plan.command.argv)[:TAIL]
+            words = " ".join(json.dumps(word) for word in process.command.argv)[:TAIL]
             explanation = f"{judged.explanation}\ncommand: {words}\n{_tails(folder)}".rstrip()
             return Ended([], judged.status, judged.failure, status.code, explanation)
         try:
@@ -260,6 +261,12 @@ def make_runner(setup: Mapping[str, Any], names: tuple[str, ...], cell: Cell) ->
             function = load_function(options["call"], setup["folder"])
         return FunctionRunner(function, check_signature(function, names), str(Path.cwd()))
     tool = _tool(kind)(options, setup["timeout_s"])
+    if isinstance(tool, SpreadTool):
+        raise BadInput(
+            f"The tool '{kind}' runs on several hosts, and the executor is this machine",
+            remedy="Name a site: `executor: {ssh: {site: NAME}}`; `fieldlab sandbox up` makes one",
+            key=("executor",),
+        )
     if isinstance(tool, CommandTool):
         check_program(options["argv"][0], options.get("environment") or {}, setup["folder"])
     return CommandRunner(tool, setup["folder"], Path(setup["attempts"]), cell)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fieldlab.domain.commands import Command, ExitStatus
 from fieldlab.domain.ids import Point
@@ -12,6 +12,20 @@ from fieldlab.domain.trials import FailureClass, Row
 
 #: stands for the standard output among the files that a tool reads
 STDOUT = "stdout"
+STDERR = "stderr"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPlace:
+    """One of the hosts that an attempt has, as texts for its command lines."""
+
+    name: str
+    address: str
+    roles: tuple[str, ...] = ()
+    #: the attempt's own folder on that host
+    out: str = ""
+    #: network interface that experiments use; "" where the site doesn't say
+    interface: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,26 +39,59 @@ class Place:
     fingerprint: str
     repeat: int
     attempt: int
+    #: the hosts that the attempt has; empty where it runs on this machine
+    hosts: tuple[HostPlace, ...] = ()
+
+    def with_role(self, role: str) -> Sequence[HostPlace]:
+        """List the hosts of a role, in the site's order."""
+        return [host for host in self.hosts if role in host.roles]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One process of an attempt. All of them start together."""
+
+    command: Command
+    #: names its outputs and files where there are several: letters, digits, "_", "-", "."
+    name: str = ""
+    #: name of the host that it runs on; "" where the attempt has one host, or none
+    host: str = ""
+    #: names below the ``out`` of its place, or STDOUT, or STDERR
+    reads: tuple[str, ...] = ()
+    #: so long after the others it starts, s
+    delay_s: float = 0.0
+    #: it serves the others: ended when they have ended, and how it ends doesn't matter
+    serves: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The processes of one attempt, and the files that judging it needs."""
 
-    command: Command
-    #: names below ``Place.out``, or STDOUT
-    reads: tuple[str, ...] = ()
-    #: whether the command may write to ``Place.out``: the folder is made only then
+    processes: tuple[Process, ...]
+    #: whether they may write to ``out``: the folder is made, and brought back, only then
     writes: bool = True
+
+    @classmethod
+    def of(cls, command: Command, *, reads: tuple[str, ...] = (), writes: bool = True) -> Plan:
+        """Plan one process."""
+        return cls(processes=(Process(command=command, reads=reads),), writes=writes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How the processes of an attempt ended, with the files that the plan asked for."""
 
-    exit: ExitStatus
-    #: name → content; a file that doesn't exist is absent
+    #: process → how it ended; "" where there is one without a name
+    exits: Mapping[str, ExitStatus]
+    #: name → content, "process/name" for a process that has one; a file that isn't there is absent
     files: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def exit(self) -> ExitStatus:
+        """How the attempt ended: as its only process, or as the first that didn't end well."""
+        ends = list(self.exits.values())
+        return next((each for each in ends if not each.ok), ends[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +105,16 @@ class Judgement:
 
 
 class Tool(Protocol):
-    """What a trial runs."""
+    """What a trial runs. Made as ``Tool(options, timeout_s)``; BadInput refuses the options."""
 
     def plan(self, point: Point, place: Place) -> Plan:
-        """Say what to run for a point."""
+        """Say what to run for a point.
+
+        Raises
+        ------
+        BadInput
+            The tool can't be run for this point, or not on these hosts: a failed attempt.
+        """
         ...
 
     def judge(self, outcome: Outcome) -> Judgement:
@@ -76,4 +129,17 @@ class Tool(Protocol):
         BadResult
             The output isn't what the definition says; the attempt fails with a bad verdict.
         """
+        ...
+
+
+@runtime_checkable
+class SpreadTool(Protocol):
+    """A tool whose processes run on several hosts. One without this takes any one host."""
+
+    def roles(self) -> Mapping[str, int]:
+        """Say which hosts an attempt takes: role → how many, or ``ALL`` that have the role."""
+        ...
+
+    def limit_s(self, point: Point) -> float:
+        """Say how long an attempt may take by what the point says, s; 0: nothing is said."""
         ...
