@@ -21,6 +21,7 @@ from fieldlab.definitions import schema
 from fieldlab.domain import errors
 from fieldlab.domain.lifecycle import Lifecycle
 from fieldlab.domain.messages import DELIVERY
+from fieldlab.domain.sites import HOST
 from fieldlab.domain.trials import ATTEMPT, CAMPAIGN, TRIAL
 from fieldlab.engine.sheet import COLUMNS
 from fieldlab.store.bus_tables import messages
@@ -167,7 +168,7 @@ def test_what_the_page_takes_from_docstrings_is_there_and_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "lifecycle", [CAMPAIGN, TRIAL, ATTEMPT, DELIVERY], ids=lambda each: each.entity
+    "lifecycle", [CAMPAIGN, TRIAL, ATTEMPT, HOST, DELIVERY], ids=lambda each: each.entity
 )
 def test_lifecycles_are_as_declared(lifecycle: Lifecycle) -> None:
     part = section(text_of("reference/lifecycles.md"), lifecycle.entity.capitalize())
