@@ -39,13 +39,22 @@ MAPPINGS = {
     "Axis": ("Choice", "Range", "Linspace", "Logspace", "Uniform", "LogUniform", "Normal"),
     "Sample": ("Sample",),
     "Local executor": ("LocalExecutor",),
+    "Ssh executor": ("SshExecutor",),
+    "Noise": ("Noise",),
     "Retry": ("Retry",),
     "Guard": ("Guard",),
 }
 #: these only say which of the others is meant
 CHOICES = {"Axis", "Executors", "FunctionTool", "InstalledTool"}
 #: a default that is a word for the absence of a value
-ABSENT = {"none", "standard output", "all, in random order", "one trial", "all points"}
+ABSENT = {
+    "none",
+    "the only one",
+    "standard output",
+    "all, in random order",
+    "one trial",
+    "all points",
+}
 
 
 def quoted(cell: str) -> list[str]:

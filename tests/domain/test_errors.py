@@ -53,6 +53,7 @@ def test_codes_are_stable() -> None:
         "HostError": "host-error",
         "HostUnreachable": "host-unreachable",
         "HostKeyRefused": "host-key-refused",
+        "HostsLost": "hosts-lost",
         "TransferFailed": "transfer-failed",
         "NotSent": "not-sent",
         "MachineError": "machine",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldlab.app.custody import Custody, Ended, whoami
-from fieldlab.app.executors import EXECUTORS, local_executor, setup_of
+from fieldlab.app.executors import check_tool, setup_of
 from fieldlab.domain.definition import Definition
 from fieldlab.domain.errors import BadInput, StoreReadOnly, nearest
 from fieldlab.domain.trials import CampaignState, TrialState
@@ -62,13 +62,17 @@ class Lab:
     # --- from a definition to a campaign ------------------------------------------------------
 
     @staticmethod
-    def check(definition: Definition, functions: Path | None = None) -> None:
+    def check(
+        definition: Definition, functions: Path | None = None, settings: Settings | None = None
+    ) -> None:
         """Check all that can be checked before the first trial, the tool in a process of its own.
 
         Parameters
         ----------
         functions
             The lab's folder of shipped functions, if the definition names one of them.
+        settings
+            Say which sites there are; the current folder's lab's if absent.
 
         Raises
         ------
@@ -79,18 +83,11 @@ class Lab:
 
         from fieldlab.engine.hosting import in_own_loop
 
-        if definition.executor.kind not in EXECUTORS:
-            raise BadInput(
-                f"There is no executor '{definition.executor.kind}'",
-                remedy=nearest(definition.executor.kind, EXECUTORS)
-                or f"Executors: {', '.join(EXECUTORS)}",
-                key=("executor",),
-            )
         with tempfile.TemporaryDirectory(
             prefix="fieldlab-check-", ignore_cleanup_errors=True
         ) as scratch:
             setup = setup_of(definition, Path(scratch), functions)
-            in_own_loop(lambda: _start_and_stop(local_executor(1), setup))
+            in_own_loop(lambda: check_tool(settings or load_settings(), definition, setup))
 
     def check_names(self, definition: Definition) -> None:
         """Refuse a definition that names a project, experimenter or funding which isn't here.
@@ -262,8 +259,3 @@ def _keep_from_git(settings: Settings) -> None:
         ) from error
 
 
-async def _start_and_stop(executor: Executor, setup: Setup) -> None:
-    try:
-        await executor.start(setup)
-    finally:
-        await executor.stop()

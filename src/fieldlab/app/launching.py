@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from fieldlab.app.custody import Custody, Ended, whoami
-from fieldlab.app.executors import EXECUTORS, setup_of
+from fieldlab.app.executors import make_executor, setup_of
 from fieldlab.domain.errors import FieldlabError, Halted, StoreUnavailable
+from fieldlab.domain.ids import uuid7
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.engine.feed import Feed
 from fieldlab.engine.hosting import RunThread
@@ -73,13 +74,16 @@ class Launch:
         """Start the executor, find out what its trials are made with, let them be taken."""
         definition = self.campaign.definition
         check_code(definition, self.settings.provenance)
-        executor = EXECUTORS[definition.executor.kind](definition)
+        executor = make_executor(
+            self.settings, self.store.database, definition, self.on_trouble
+        )
         # while the workers start, so that no trial waits for it
         capturing = asyncio.create_task(
             asyncio.to_thread(captured_for, definition, self.settings.provenance)
         )
         attempts = self.settings.attempts / self.campaign.name
-        await executor.start(setup_of(definition, attempts, self.settings.functions))
+        known = {"engine_id": uuid7(), "campaign": self.campaign.name}
+        await executor.start(setup_of(definition, attempts, self.settings.functions, **known))
         try:
             campaign = self.custody.set_running(self.campaign)
             captured = await capturing
@@ -97,7 +101,12 @@ class Launch:
                 self.sequence,
                 sheet,
                 Reports(listener=self.listener, on_trouble=self.on_trouble),
-                me=this_engine(executor.slots, user=whoami(), provenance=captured.provenance),
+                me=this_engine(
+                    executor.slots,
+                    user=whoami(),
+                    provenance=captured.provenance,
+                    engine_id=known["engine_id"],
+                ),
                 feed=self.feed,
             )
         except BaseException:

@@ -21,6 +21,7 @@ FieldlabError
 ├── HostError (RuntimeError)         a host can't be used
 │   ├── HostUnreachable              no connection, or it broke (transient)
 │   ├── HostKeyRefused               its key is unknown, or not the one it had
+│   ├── HostsLost                    too few hosts have answered for a long time
 │   └── TransferFailed               it refuses a file
 ├── NotSent (RuntimeError)           a message to people didn't go out (transient)
 ├── MachineError (OSError)           the machine refuses a file, or what is to be written
@@ -263,6 +264,12 @@ class HostKeyRefused(HostError):
     """A host's key is unknown, or not the one that it had."""
 
     code = "host-key-refused"
+
+
+class HostsLost(HostError):
+    """Too few hosts have answered for a long time."""
+
+    code = "hosts-lost"
 
 
 class TransferFailed(HostError):
