@@ -20,6 +20,7 @@ FieldlabError
 ├── Halted (RuntimeError)            a campaign stopped before a trial that somebody waits for ended
 ├── HostError (RuntimeError)         a host can't be used
 │   ├── HostUnreachable              no connection, or it broke (transient)
+│   │   └── HostLoginRefused         it doesn't let this user in
 │   ├── HostKeyRefused               its key is unknown, or not the one it had
 │   └── TransferFailed               it refuses a file
 ├── NotSent (RuntimeError)           a message to people didn't go out (transient)
@@ -257,6 +258,13 @@ class HostUnreachable(HostError):
 
     code = "host-unreachable"
     transient = True
+
+
+class HostLoginRefused(HostUnreachable):
+    """A host doesn't let this user in; it won't before somebody changes that."""
+
+    code = "host-login-refused"
+    transient = False
 
 
 class HostKeyRefused(HostError):
