@@ -20,6 +20,7 @@ FieldlabError
 ├── Halted (RuntimeError)            a campaign stopped before a trial that somebody waits for ended
 ├── HostError (RuntimeError)         a host can't be used
 │   ├── HostUnreachable              no connection, or it broke (transient)
+│   │   └── HostLoginRefused         it doesn't let this user in
 │   ├── HostKeyRefused               its key is unknown, or not the one it had
 │   ├── HostsLost                    too few hosts have answered for a long time
 │   └── TransferFailed               it refuses a file
@@ -258,6 +259,13 @@ class HostUnreachable(HostError):
 
     code = "host-unreachable"
     transient = True
+
+
+class HostLoginRefused(HostUnreachable):
+    """A host doesn't let this user in; it won't before somebody changes that."""
+
+    code = "host-login-refused"
+    transient = False
 
 
 class HostKeyRefused(HostError):
