@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fieldlab.app.setups import setup_of
 from fieldlab.app.sites import open_hosts
 from fieldlab.domain.definition import Definition
 from fieldlab.domain.errors import BadInput, nearest
 from fieldlab.domain.sites import Site
 from fieldlab.engine.liveness import take_over
 from fieldlab.engine.store_thread import StoreThread
-from fieldlab.execution.remote.bench import Manners, Surroundings
 from fieldlab.execution.remote.executor import RemoteExecutor
 from fieldlab.execution.remote.readying import Ways, ready
+from fieldlab.execution.remote.reviving import wait_until_there
+from fieldlab.execution.remote.surroundings import Manners, Surroundings
 from fieldlab.outlets.packing import pack_folder
 from fieldlab.ports.executor import Setup
 from fieldlab.settings import Settings
@@ -44,7 +47,7 @@ def remote_executor(
         site=site,
         hosts=open_hosts(site),
         ledger=ledger,
-        call=StoreThread(tell).call,
+        calls=StoreThread(tell),
         take_over=free_what_the_dead_hold,
         tell=tell,
         manners=_manners(options),
@@ -73,6 +76,18 @@ def _ways(definition: Definition) -> Ways:
         noise=definition.noise,
         pack=pack_folder if options.get("compress", True) else None,
     )
+
+
+async def wait_for_hosts(settings: Settings, definition: Definition, over: asyncio.Event) -> bool:
+    """Wait until a definition's site has enough hosts that answer; False if it is over before."""
+    site = site_of(settings, definition.executor.options.get("site", ""))
+    hosts = open_hosts(site)
+    setup = setup_of(definition, settings.attempts, settings.functions)
+    wish = ready(site, _ways(definition), setup).wish
+    try:
+        return await wait_until_there(hosts, wish, over)
+    finally:
+        await asyncio.gather(*(each.close() for each in hosts.values()), return_exceptions=True)
 
 
 def _manners(options: Mapping[str, Any]) -> Manners:
@@ -107,6 +122,6 @@ def site_of(settings: Settings, name: str) -> Site:
         return next(iter(sites.values()))
     if name not in sites:
         known = f"Sites: {', '.join(sites)}"
-        what = f"There is no site '{name}'" if name else "There are several sites, and none is named"
+        what = f"There is no site '{name}'" if name else "Of several sites, none is named"
         raise BadInput(what, remedy=nearest(name, sites) or known, key=key)
     return sites[name]

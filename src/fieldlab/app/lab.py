@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldlab.app.custody import Custody, Ended, whoami
-from fieldlab.app.executors import check_tool, setup_of
+from fieldlab.app.executors import check_tool
+from fieldlab.app.setups import setup_of
 from fieldlab.domain.definition import Definition
-from fieldlab.domain.errors import BadInput, StoreReadOnly, nearest
+from fieldlab.domain.errors import StoreReadOnly
 from fieldlab.domain.trials import CampaignState, TrialState
-from fieldlab.ports.executor import Executor, Setup
 from fieldlab.ports.store import Campaign
 from fieldlab.settings import Settings, load_settings
 from fieldlab.store.database import Database
@@ -257,5 +257,3 @@ def _keep_from_git(settings: Settings) -> None:
             f"The lab's folder {settings.home} can't be made: {error.strerror}",
             remedy="Choose another place with FIELDLAB_HOME",
         ) from error
-
-

@@ -99,8 +99,9 @@ def noise_of(stated: Mapping[str, Any], point: Point) -> Noise:
 
 def noise_like(stated: Mapping[str, Any]) -> Noise:
     """Give noise of the stated kinds, whatever their parameters will be: to see who can make it."""
-    kinds = [name for name in stated if name not in ("rate", "distribution")]
-    return Noise(**dict.fromkeys(kinds, 1.0), rate="1mbit" if "rate" in stated else "")
+    values: dict[str, Any] = dict.fromkeys(stated, 1.0)
+    values |= {"rate": "1mbit" if "rate" in stated else "", "distribution": ""}
+    return Noise(**values)
 
 
 def _objection(name: str, value: object) -> tuple[str, str]:

@@ -149,7 +149,7 @@ def _options(spec: HostSpec, site: Site) -> asyncssh.SSHClientConnectionOptions:
         encryption_algs=f"{_CIPHERS}",
         preferred_auth="publickey",
         x509_trusted_certs=None,
-        **given,  # type: ignore[arg-type]
+        **given,
     )
     if options.known_hosts is None:  # what a configuration wants, but nobody gets silently
         options.known_hosts = str(known) if known.exists() else b""

@@ -42,8 +42,8 @@ def pack_folder(folder: Path) -> Path:
             tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
         ):
             archive.add(folder, arcname=folder.name, filter=_anybodys)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

@@ -43,7 +43,17 @@ class Gate(Protocol):
     """What several commands wait at to start together, such as an ``asyncio.Barrier``."""
 
     async def wait(self) -> object:
-        """Wait until it opens."""
+        """Wait until it opens.
+
+        Raises
+        ------
+        BrokenBarrierError
+            Another command gave up.
+        """
+        ...
+
+    async def abort(self) -> object:
+        """Say that this command won't come, so that nobody waits for it."""
         ...
 
 

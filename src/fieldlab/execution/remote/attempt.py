@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from fieldlab.domain.commands import Command
 from fieldlab.domain.errors import BadInput, HostError
 from fieldlab.domain.trials import FailureClass
 from fieldlab.execution.remote.errand import Contacts, Diary, Errand
@@ -21,6 +22,8 @@ from fieldlab.ports.executor import Circumstances
 from fieldlab.ports.host import Host
 from fieldlab.ports.tool import HostPlace, Place, Plan
 
+#: making a folder may take so long, s
+FOLDER_LIMIT_S = 60.0
 #: something that is done on one host: its name, the host, notes to add to
 Action = Callable[[str, Host, list[str]], Awaitable[None]]
 
@@ -67,6 +70,8 @@ class Attempt:
     async def _run(self, plan: Plan) -> Ended:
         errand = self._errand
         try:
+            if plan.writes:
+                await self._each("make folder", self._make_folder)
             if errand.send:
                 await self._each("send", self._send)
             ran, columns = await run_together(errand, plan, self._contacts, self._diary)
@@ -152,6 +157,13 @@ class Attempt:
         if plan.writes:
             (folder / "outputs").mkdir()
         (folder / "params.json").write_text(json.dumps(self._errand.point))
+
+    async def _make_folder(self, name: str, host: Host, notes: list[str]) -> None:
+        out = self._errand.out(host)
+        made = await host.run(Command(argv=("mkdir", "-p", "--", out), timeout_s=FOLDER_LIMIT_S))
+        if not made.exit.ok:
+            said = made.stderr.decode(errors="replace").strip()
+            raise HostError(f"The folder {out} can't be made: {said or made.exit}")
 
     async def _send(self, name: str, host: Host, notes: list[str]) -> None:
         for each in self._errand.send:

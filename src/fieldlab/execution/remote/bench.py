@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fieldlab.domain.durations import format_duration
-from fieldlab.domain.errors import FieldlabError, HostError, HostsLost
+from fieldlab.domain.errors import HostsLost
 from fieldlab.domain.ids import uuid7
-from fieldlab.domain.sites import HostSpec, HostState, Site
+from fieldlab.domain.sites import HostSpec, HostState
 from fieldlab.domain.waiting import wait_at_most
+from fieldlab.execution.remote.care import Care, Held
 from fieldlab.execution.remote.choosing import Wish
 from fieldlab.execution.remote.reviving import Reviver
-from fieldlab.execution.remote.trouble import HostTrouble
+from fieldlab.execution.remote.surroundings import Surroundings
 from fieldlab.ports.host import Host
-from fieldlab.ports.ledger import Hold, HostLedger, HostStanding
+from fieldlab.ports.ledger import Hold, HostStanding
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,47 +32,6 @@ LOOK_S = 0.25
 PATIENT_S = 2.0
 #: how often it is looked whether who holds hosts is alive, s
 TAKE_OVER_S = 5.0
-#: folder, in a host's folder for attempts, that all of them are in
-FOLDER = ".fieldlab"
-
-#: makes a call of the store outside the event loop, with patience
-Call = Callable[[Callable[[], Any]], Awaitable[Any]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manners:
-    """How hosts are looked after; times in s. See the executor's keys of the definition."""
-
-    restart: str = "never"
-    restart_after: int = 3
-    restart_limit_s: float = 300.0
-    power_cycle_after_s: float = 120.0
-    lost_after_s: float = 600.0
-    wait_s: float = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a bench works with."""
-
-    site: Site
-    hosts: Mapping[str, Host]
-    ledger: HostLedger
-    call: Call
-    #: frees what dead engines hold
-    take_over: Callable[[], None]
-    #: told, in words, what people should know
-    tell: Callable[[str], None]
-    manners: Manners = field(default_factory=Manners)
-
-
-@dataclass(slots=True)
-class Held:
-    """Hosts that an attempt has: by name, with the roles that each was given."""
-
-    roles: Mapping[str, tuple[str, ...]]
-    hosts: Mapping[str, Host]
-    token: str
 
 
 class Bench:
@@ -93,13 +52,10 @@ class Bench:
         self._specs: dict[str, HostSpec] = {each.name: each for each in around.site.hosts}
         #: hosts that this process holds, so that its own attempts don't ask for them
         self._mine: set[str] = set()
-        #: hosts on which nothing of an earlier holder can be left
-        self._clean: set[str] = set()
-        #: hosts that this campaign has restarted as it began
-        self._restarted: set[str] = set()
         self._freed = asyncio.Event()
         self._draining = asyncio.Event()
         self.reviver = Reviver(around, engine_id, self._freed)
+        self.care = Care(around, engine_id, self.reviver)
 
     @property
     def hosts(self) -> Mapping[str, Host]:
@@ -108,8 +64,7 @@ class Bench:
 
     async def call(self, method: Callable[..., T], *words: Any, **named: Any) -> T:
         """Make a call of the ledger."""
-        made: T = await self._around.call(partial(method, *words, **named))
-        return made
+        return await self._around.calls.call(partial(method, *words, **named))
 
     async def open(self) -> None:
         """Write the hosts down, and begin to look after those that don't answer."""
@@ -128,6 +83,7 @@ class Bench:
         await asyncio.gather(
             *(host.close() for host in self.hosts.values()), return_exceptions=True
         )
+        await asyncio.to_thread(self._around.calls.close)
 
     # --- holding ------------------------------------------------------------------------------
 
@@ -236,96 +192,3 @@ class Bench:
             f" {format_duration(limit)}; away: {', '.join(away)}",
             remedy=f"Look with `fieldlab site check {self._around.site.name}`",
         )
-
-    # --- looking after ------------------------------------------------------------------------
-
-    async def make_ready(self, held: Held) -> list[str]:
-        """Make sure that nothing of an earlier holder is on the hosts, and restart them if due.
-
-        Returns
-        -------
-        list of str
-            The hosts that were restarted.
-
-        Raises
-        ------
-        HostTrouble
-            One of them can't be used; it is looked after from now on.
-        """
-        due = [name for name in held.hosts if await self._is_due(name)]
-        await self._each(due, held, self._restart)
-        await self._each([n for n in held.hosts if n not in self._clean], held, self._clear)
-        return due
-
-    async def _is_due(self, name: str) -> bool:
-        manners = self._around.manners
-        if manners.restart == "campaign":
-            return name not in self._restarted
-        if manners.restart == "failures":
-            (standing,) = await self.call(
-                self._around.ledger.standing, [self._specs[name].identity]
-            )
-            return standing.failures >= manners.restart_after
-        return manners.restart == "test"
-
-    async def _each(
-        self,
-        names: Collection[str],
-        held: Held,
-        action: Callable[[str, Host], Awaitable[None]],
-    ) -> None:
-        async def tried(name: str) -> None:
-            try:
-                await action(name, held.hosts[name])
-            except HostError as error:
-                raise HostTrouble(name, error) from error
-
-        done = await asyncio.gather(*(tried(name) for name in names), return_exceptions=True)
-        for each in done:
-            if isinstance(each, HostTrouble):
-                await self.quarantine(each)
-        for each in done:
-            if isinstance(each, BaseException):
-                raise each
-
-    async def _restart(self, name: str, host: Host) -> None:
-        ledger, identity = self._around.ledger, self._specs[name].identity
-        change = partial(self.call, ledger.change, identity, by=self._engine_id)
-        why = f"restarted ({self._around.manners.restart})"
-        await change(HostState.READY, HostState.RESTARTING, why=why)
-        try:
-            await host.reboot(limit_s=self._around.manners.restart_limit_s)
-        except HostError as error:
-            await change(HostState.RESTARTING, HostState.QUARANTINED, why=error.what)
-            raise
-        await self.call(ledger.count_failure, identity, failed=False)
-        await change(HostState.RESTARTING, HostState.READY, why="it is back, with a new boot id")
-        self._restarted.add(name)
-        self._clean.discard(name)
-
-    async def _clear(self, name: str, host: Host) -> None:
-        await host.check()
-        killed = await host.sweep()
-        await host.remove([f"{host.spec.directory}/{FOLDER}"])
-        if killed:
-            self._around.tell(f"{name}: {killed} processes of an earlier attempt were ended")
-        self._clean.add(name)
-
-    def is_dirty(self, name: str) -> None:
-        """Remember that something of an attempt may be left on a host."""
-        self._clean.discard(name)
-
-    async def went_well(self, names: Collection[str]) -> None:
-        """Forget earlier failures of hosts."""
-        for name in names:
-            if self.reviver.failed_before(name):
-                identity = self._specs[name].identity
-                await self.call(self._around.ledger.count_failure, identity, failed=False)
-                self.reviver.forget(name)
-
-    async def quarantine(self, trouble: HostTrouble) -> None:
-        """Take a host out of use until it answers again."""
-        name = trouble.host
-        self.is_dirty(name)
-        with suppress(FieldlabError):
-            await self.reviver.take_in(name, str(trouble.error.what))

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fieldlab.domain.noise import Noise
-from fieldlab.execution.remote.bench import FOLDER, Held
+from fieldlab.execution.remote.care import Held
+from fieldlab.execution.remote.surroundings import FOLDER
 from fieldlab.execution.runners import one_line
 from fieldlab.ports.executor import Step
 from fieldlab.ports.host import Host

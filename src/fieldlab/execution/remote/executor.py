@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fieldlab.domain.errors import BadInput, BadResult, HostError, HostKeyRefused
 from fieldlab.domain.ids import canonical
-from fieldlab.domain.noise import Noise, noise_like, noise_of
-from fieldlab.domain.parameters import TrialPoint, TrialSequence, sequence_from
+from fieldlab.domain.noise import noise_like, noise_of
+from fieldlab.domain.parameters import TrialPoint, TrialSequence
 from fieldlab.domain.trials import AttemptState, FailureClass
-from fieldlab.execution.functions import FUNCTION_KINDS
 from fieldlab.execution.remote import noise as noises
 from fieldlab.execution.remote.attempt import Attempt
-from fieldlab.execution.remote.bench import Bench, Held, Surroundings
-from fieldlab.execution.remote.choosing import ANY_ONE, Wish, wish_of
+from fieldlab.execution.remote.bench import Bench
+from fieldlab.execution.remote.care import Held
+from fieldlab.execution.remote.choosing import Wish
 from fieldlab.execution.remote.errand import Contact, Errand
 from fieldlab.execution.remote.readying import Ways, ready
+from fieldlab.execution.remote.surroundings import Surroundings
 from fieldlab.execution.remote.trouble import HostTrouble
 from fieldlab.execution.rows import Shaper
-from fieldlab.execution.runners import Ended, bad_result, find_tool
-from fieldlab.execution.sequences import quasi_sequence
+from fieldlab.execution.runners import Ended, bad_result
 from fieldlab.ports.executor import AttemptRecord, Batch, Circumstances, Outcomes, Running, Setup
 from fieldlab.ports.tool import SpreadTool, Tool
 
@@ -43,6 +41,7 @@ class RemoteExecutor:
         self._netem: dict[str, bool] = {}
         self._draining = False
         self._running: dict[tuple[int, int], Running] = {}
+        self._batches: set[asyncio.Task[Any]] = set()
         self._free: asyncio.Semaphore | None = None
         self._setup: Setup | None = None
         self._sequence: TrialSequence | None = None
@@ -88,7 +87,7 @@ class RemoteExecutor:
                 raise each
         for each in met:
             if isinstance(each, HostTrouble):
-                await self._bench.quarantine(each)
+                await self._bench.care.quarantine(each)
 
     async def _meet_one(self, name: str) -> None:
         host = self._around.hosts[name]
@@ -107,6 +106,10 @@ class RemoteExecutor:
         assert self._free is not None
         assert self._bench is not None
         assert self._wish is not None
+        task = asyncio.current_task()
+        assert task is not None
+        self._batches.add(task)
+        task.add_done_callback(self._batches.discard)
         async with self._free:
             done = 0
             while done < len(batch.positions) and not self._draining:
@@ -126,7 +129,7 @@ class RemoteExecutor:
         assert self._sequence is not None
         assert self._setup is not None
         try:
-            for name in await self._bench.make_ready(held):
+            for name in await self._bench.care.make_ready(held):
                 self._contacts[name] = Contact()
         except HostTrouble:
             return done  # it is looked after; the batch waits for hosts again
@@ -141,9 +144,9 @@ class RemoteExecutor:
             trouble, ended = await self._attempt(held, batch, ordinal, trial, deliver)
             failures = failures + 1 if ended.failure else 0
             if trouble is not None:
-                await self._bench.quarantine(trouble)
+                await self._bench.care.quarantine(trouble)
                 return ordinal + 1
-            await self._bench.went_well(held.hosts)
+            await self._bench.care.went_well(held.hosts)
             if self._must_restart():
                 return ordinal + 1
         return len(batch.positions)
@@ -175,7 +178,7 @@ class RemoteExecutor:
         except asyncio.CancelledError:
             for name in held.hosts:
                 assert self._bench is not None
-                self._bench.is_dirty(name)
+                self._bench.care.is_dirty(name)
             raise
         finally:
             del self._running[key]
@@ -214,9 +217,13 @@ class RemoteExecutor:
 
     async def stop(self) -> None:
         self.drain()
+        self._around.calls.hurry()
+        batches = [each for each in self._batches if each is not asyncio.current_task()]
+        for each in batches:
+            each.cancel()
+        await asyncio.gather(*batches, return_exceptions=True)
         if self._bench is not None:
-            with suppress(HostError):
-                await self._bench.close()
+            await self._bench.close()
 
 
 def _outcomes(

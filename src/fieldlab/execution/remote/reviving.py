@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from tenacity import retry_if_exception_type, wait_exponential
+from tenacity import retry_if_exception_type, retry_if_result, wait_exponential
 from tenacity.asyncio import AsyncRetrying
 
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.errors import FieldlabError, HostError
 from fieldlab.domain.sites import HostState
-
-if TYPE_CHECKING:
-    from fieldlab.execution.remote.bench import Surroundings
+from fieldlab.domain.waiting import wait_at_most
+from fieldlab.execution.remote.choosing import Wish
+from fieldlab.execution.remote.surroundings import FOLDER, Surroundings
+from fieldlab.ports.host import Host
 
 T = TypeVar("T")
 
@@ -46,8 +47,7 @@ class Reviver:
         self._looking: asyncio.Task[None] | None = None
 
     async def _call(self, method: Callable[..., T], *words: Any, **named: Any) -> T:
-        made: T = await self._around.call(partial(method, *words, **named))
-        return made
+        return await self._around.calls.call(partial(method, *words, **named))
 
     def start(self) -> None:
         """Begin to look for hosts that are out of use."""
@@ -127,7 +127,7 @@ class Reviver:
         if health.free_bytes is not None and health.free_bytes < FULL_BYTES:
             # what attempts have left there may be what fills it
             await host.sweep()
-            await host.remove([f"{host.spec.directory}/.fieldlab"])
+            await host.remove([f"{host.spec.directory}/{FOLDER}"])
             again = await host.health()
             if (again.free_bytes or 0) < FULL_BYTES:
                 raise HostError(f"the disk with {host.spec.directory} is full")
@@ -167,3 +167,30 @@ class Reviver:
             self._around.ledger.change, identity, before, after, by=self._engine_id, why=why
         )
         return changed
+
+
+async def wait_until_there(hosts: Mapping[str, Host], wish: Wish, over: asyncio.Event) -> bool:
+    """Wait until enough hosts answer; False if it is over before."""
+
+    async def answers(name: str) -> bool:
+        with suppress(FieldlabError):
+            await hosts[name].check()
+            return True
+        return False
+
+    async def are_enough() -> bool:
+        names = [each.name for each in wish.hosts]
+        there = await asyncio.gather(*(answers(name) for name in names))
+        usable = {name for name, does in zip(names, there, strict=True) if does}
+        return over.is_set() or wish.choose(usable) is not None
+
+    async def pause(seconds: float) -> None:
+        await wait_at_most(seconds, over)
+
+    patient = AsyncRetrying(
+        retry=retry_if_result(lambda enough: not enough),
+        wait=wait_exponential(multiplier=PROBE_S, max=LONGEST_PROBE_S),
+        sleep=pause,
+    )
+    await patient(are_enough)
+    return not over.is_set()

@@ -79,7 +79,8 @@ async def _all_done(
     while not all(each.done() for each in work):
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for each in done:
-            each.result()
+            if not isinstance(each.exception(), asyncio.BrokenBarrierError):
+                each.result()  # or else another one says what went wrong
 
 
 async def _end(tasks: Sequence[asyncio.Task[Ran]]) -> None:
@@ -132,6 +133,10 @@ class _Late:
         """Wait for the others, and then for the delay."""
         await self.gate.wait()
         await asyncio.sleep(self.delay_s)
+
+    async def abort(self) -> None:
+        """Say that this one won't come."""
+        await self.gate.abort()
 
 
 @asynccontextmanager
