@@ -54,6 +54,7 @@ def test_codes_are_stable() -> None:
         "HostUnreachable": "host-unreachable",
         "HostKeyRefused": "host-key-refused",
         "TransferFailed": "transfer-failed",
+        "SandboxError": "sandbox",
         "NotSent": "not-sent",
         "MachineError": "machine",
         "MissingExtra": "missing-extra",
