@@ -37,8 +37,8 @@ def make_site(folder: Folder, plan: Plan, standing: Standing, name: str = SITE) 
     return Site(name=name, hosts=hosts, known_hosts=str(folder.known_hosts), ssh_config=config)
 
 
-def write_access(folder: Folder, plan: Plan, standing: Standing) -> None:
-    """Write what ssh and fieldlab need to reach the hosts."""
+def write_known_hosts(folder: Folder, plan: Plan, standing: Standing) -> None:
+    """Write down the hosts' keys, once they have them."""
     site = make_site(folder, plan, standing)
     keys = [folder.host_key(host.name).with_suffix(".pub").read_text().split() for host in site.hosts]
     lines = [
@@ -46,6 +46,11 @@ def write_access(folder: Folder, plan: Plan, standing: Standing) -> None:
         for host, (kind, key, *_) in zip(site.hosts, keys, strict=True)
     ]
     folder.known_hosts.write_text("".join(lines))
+
+
+def write_access(folder: Folder, plan: Plan, standing: Standing) -> None:
+    """Write what ssh and fieldlab need to reach the hosts."""
+    site = make_site(folder, plan, standing)
     folder.ssh_config.write_text(_ssh_config(folder, site, rootless=standing.rootless))
     folder.site.write_text(_site_table(site))
 

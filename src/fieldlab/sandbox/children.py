@@ -7,9 +7,11 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import NoReturn
 
 from fieldlab.domain.errors import SandboxError
+from fieldlab.sandbox import kernel
 
 
 def become_child(kept: Collection[int]) -> None:
@@ -21,6 +23,33 @@ def become_child(kept: Collection[int]) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
+
+
+def fork_first_process(run: Callable[[], NoReturn]) -> int:
+    """Fork the first process of a new process namespace; give its number.
+
+    This process becomes its parent only when it has collected the one between, which the kernel
+    needs: a process that makes a namespace isn't in it, and can make just one. It must be what
+    orphans go to (see :func:`fieldlab.sandbox.kernel.adopt_orphans`).
+    """
+    reading, writing = os.pipe()
+    between = os.fork()
+    if between == 0:
+        try:
+            kernel.unshare(kernel.NEW_PIDS)
+            first = os.fork()
+            if first == 0:
+                run()
+            os.write(writing, str(first).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(between, 0)
+    with open(reading, "rb") as said:
+        text = said.read(20)
+    if not text:
+        raise SandboxError("The kernel allows no process namespace")
+    return int(text)
 
 
 class Child:

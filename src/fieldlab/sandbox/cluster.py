@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 
 from fieldlab.domain.errors import SandboxError
-from fieldlab.sandbox import kernel, network, shaping
+from fieldlab.sandbox import access, kernel, network, shaping
 from fieldlab.sandbox.faults import SHAPING, Fault, FaultKind
 from fieldlab.sandbox.folder import Folder, Plan, Standing
 from fieldlab.sandbox.init import SSHD_SETTINGS
 from fieldlab.sandbox.shaping import Shape
-from fieldlab.sandbox.tree import HostFiles, write_disk, write_template
+from fieldlab.sandbox.tree import HostFiles, write_disk, write_known_hosts, write_template
 from fieldlab.sandbox.virtual_host import Parts, Power, VirtualHost
 
 _NO_SLOW_DISK = (
@@ -63,6 +63,8 @@ class Cluster:
         lines = [f"{address}\t{name}\n" for address, name in zip(addresses, self._plan.names)]
         write_template(self._folder.tree, "127.0.0.1\tlocalhost\n" + "".join(lines))
         _end_keys(keys)
+        access.write_known_hosts(self._folder, self._plan, standing)
+        write_known_hosts(self._folder.tree, self._folder.known_hosts)
         for place, name in enumerate(self._plan.names):
             files = self._make_disk(name, addresses[place])
             parts = Parts(
@@ -101,9 +103,8 @@ class Cluster:
             shared=self._plan.shared,
             rootless=self._rootless,
         )
-        authorized = self._folder.key.with_suffix(".pub").read_text()
         settings = SSHD_SETTINGS.format(address=address)
-        write_disk(files, authorized, self._folder.host_key(name), settings)
+        write_disk(files, self._folder.key, self._folder.host_key(name), settings)
         return files
 
     @property
@@ -174,6 +175,8 @@ class Cluster:
             self._set_filter()
         except SandboxError:
             host.shape = before
+            with contextlib.suppress(SandboxError):
+                host.shaper.apply(before)
             raise
 
     def _partition(self, partitions: set[frozenset[str]]) -> None:

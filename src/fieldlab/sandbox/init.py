@@ -26,6 +26,8 @@ from fieldlab.sandbox.tree import HostFiles, mount_tree
 #: exit codes by which this process says why the host went down
 REBOOT = 77
 POWEROFF = 78
+#: what the supervisor says once it is this process's parent
+GO = b"go\n"
 #: the ssh server's command line inside
 _SSHD = ("/usr/sbin/sshd", "-D", "-E", "/var/log/sshd.log")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -70,8 +72,10 @@ def run(start: HostStart, orders: socket.socket) -> NoReturn:
     """Be the first process of a host, in a process namespace that is new. Never returns."""
     code = 70
     try:
-        kernel.die_with_parent(signal.SIGKILL)
         _leave_everything(start, orders)
+        if orders.recv(len(GO)) != GO:
+            os._exit(0)
+        kernel.die_with_parent(signal.SIGKILL)
         kernel.enter(start.network, kernel.NEW_NETWORK)
         kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_NAME | kernel.NEW_IPC)
         os.close(start.network)

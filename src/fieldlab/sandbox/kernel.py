@@ -32,6 +32,7 @@ _DETACH = 2
 
 _SET_PDEATHSIG = 1
 _SET_NAME = 15
+_SET_CHILD_SUBREAPER = 36
 #: the call has no wrapper in the C library; its number on each kind of machine
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 
@@ -127,3 +128,8 @@ def die_with_parent(by: int) -> None:
 def name_process(name: str) -> None:
     """Give this process a name of up to 15 letters, for those who list processes."""
     _check(_library().prctl(_SET_NAME, name.encode()[:15], 0, 0, 0), "prctl")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends."""
+    _check(_library().prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")

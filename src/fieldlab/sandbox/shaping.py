@@ -183,7 +183,7 @@ def filter_text(
     body = "\n".join([chain, *rules])
     # the first two lines make it one step, whether or not there was such a table
     text = f"table bridge {_TABLE}\ndelete table bridge {_TABLE}\n"
-    return f"{text}table bridge {_TABLE} {{ chain forward {{\n{body}\n}} }}\n", len(rules)
+    return f"{text}table bridge {_TABLE} {{\nchain forward {{\n{body}\n}}\n}}\n", len(rules)
 
 
 def _set(ports: tuple[str, str]) -> str:

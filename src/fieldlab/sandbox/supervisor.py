@@ -107,6 +107,7 @@ def main(argv: list[str]) -> int:
     os.set_inheritable(told, False)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    kernel.adopt_orphans()
     cluster, supervisor, said = None, None, b""
     try:
         plan = folder.read_plan()

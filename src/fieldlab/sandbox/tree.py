@@ -140,7 +140,12 @@ def _copy_public(source: Path, target: Path) -> None:
                 copy.chmod(stat.S_IMODE(mode) & ~(stat.S_ISUID | stat.S_ISGID))
 
 
-def write_disk(files: HostFiles, authorized_key: str, host_key: Path, settings: str) -> None:
+def write_known_hosts(template: Path, known_hosts: Path) -> None:
+    """Let the hosts know each other's keys."""
+    shutil.copyfile(known_hosts, template / "etc/ssh/ssh_known_hosts")
+
+
+def write_disk(files: HostFiles, key: Path, host_key: Path, settings: str) -> None:
     """Put onto an empty disk what the host keeps over its restarts."""
     root = files.root
     for name in _OWN:
@@ -165,7 +170,10 @@ def write_disk(files: HostFiles, authorized_key: str, host_key: Path, settings: 
     (home / ".ssh").mkdir(parents=True)
     for folder in (home, home / ".ssh"):
         folder.chmod(0o700)
-    (home / ".ssh/authorized_keys").write_text(authorized_key)
+    # the hosts log in to each other, too
+    shutil.copyfile(key.with_suffix(".pub"), home / ".ssh/authorized_keys")
+    shutil.copyfile(key, home / ".ssh/id_ed25519")
+    (home / ".ssh/id_ed25519").chmod(0o600)
     for name in (".bashrc", ".profile"):
         if Path("/etc/skel", name).exists():
             shutil.copyfile(Path("/etc/skel", name), home / name)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fieldlab.domain.errors import SandboxError
 from fieldlab.sandbox import init, kernel, network
-from fieldlab.sandbox.children import Child
+from fieldlab.sandbox.children import Child, fork_first_process
 from fieldlab.sandbox.init import HostStart
 from fieldlab.sandbox.shaping import Shape, Shaper
 from fieldlab.sandbox.tree import HostFiles
@@ -90,15 +90,10 @@ class VirtualHost:
         begin = HostStart(
             name=self.name, files=parts.files, console=parts.console, network=parts.network
         )
-        here = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        kernel.unshare(kernel.NEW_PIDS)
-        pid = os.fork()
-        if pid == 0:
-            init.run(begin, theirs)
-        kernel.enter(here, kernel.NEW_PIDS)
-        os.close(here)
+        pid = fork_first_process(lambda: init.run(begin, theirs))
         theirs.close()
         self._init = Child(pid, ours, self.name)
+        ours.sendall(init.GO)
         self.power, self.back_at, self.sshd_is_stopped = Power.STARTING, None, False
         self._plug()
 
