@@ -40,7 +40,9 @@ def make_site(folder: Folder, plan: Plan, standing: Standing, name: str = SITE) 
 def write_known_hosts(folder: Folder, plan: Plan, standing: Standing) -> None:
     """Write down the hosts' keys, once they have them."""
     site = make_site(folder, plan, standing)
-    keys = [folder.host_key(host.name).with_suffix(".pub").read_text().split() for host in site.hosts]
+    keys = [
+        folder.host_key(host.name).with_suffix(".pub").read_text().split() for host in site.hosts
+    ]
     lines = [
         f"{host.address},{host.name} {kind} {key}\n"
         for host, (kind, key, *_) in zip(site.hosts, keys, strict=True)

@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import NoReturn
 
 from fieldlab.domain.errors import SandboxError
@@ -16,10 +17,10 @@ from fieldlab.sandbox import kernel
 
 def become_child(kept: Collection[int]) -> None:
     """Let go, after a fork, of the parent's descriptors and of its ways with signals."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in kept:
+    for each in list(Path("/proc/self/fd").iterdir()):
+        if int(each.name) > 2 and int(each.name) not in kept:
             with contextlib.suppress(OSError):
-                os.close(int(name))
+                os.close(int(each.name))
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
@@ -45,8 +46,8 @@ def fork_first_process(run: Callable[[], NoReturn]) -> int:
             os._exit(0)
     os.close(writing)
     os.waitpid(between, 0)
-    with open(reading, "rb") as said:
-        text = said.read(20)
+    text = os.read(reading, 20)
+    os.close(reading)
     if not text:
         raise SandboxError("The kernel allows no process namespace")
     return int(text)

@@ -23,8 +23,8 @@ from fieldlab.sandbox.tree import HostFiles, write_disk, write_known_hosts, writ
 from fieldlab.sandbox.virtual_host import Parts, Power, VirtualHost
 
 _NO_SLOW_DISK = (
-    "A slow disk can't be had: the hosts' disks are in memory, where neither the kernel's dm-delay nor"
-    " its limits on I/O reach"
+    "A slow disk can't be had: the hosts' disks are in memory, where neither the kernel's"
+    " dm-delay nor its limits on I/O reach"
 )
 
 
@@ -60,7 +60,10 @@ class Cluster:
         addresses = [standing.address(place) for place in range(len(self._plan.hosts))]
         namespaces = [network.open_namespace() for _ in addresses]
         network.connect_hosts(namespaces, addresses)
-        lines = [f"{address}\t{name}\n" for address, name in zip(addresses, self._plan.names)]
+        lines = [
+            f"{address}\t{name}\n"
+            for address, name in zip(addresses, self._plan.names, strict=True)
+        ]
         write_template(self._folder.tree, "127.0.0.1\tlocalhost\n" + "".join(lines))
         _end_keys(keys)
         access.write_known_hosts(self._folder, self._plan, standing)

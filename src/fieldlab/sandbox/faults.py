@@ -1,4 +1,4 @@
-"""What can go wrong with a virtual host: the kinds of faults, and reading them as people write them.
+"""What can go wrong with a virtual host: the kinds of faults, as people write them.
 
 Faults of the network act on both directions: what the host sends, and what it is sent.
 """

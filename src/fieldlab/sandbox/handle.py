@@ -98,12 +98,10 @@ class Sandbox:
         shared: Sequence[Path] = (),
         outlives: bool = False,
     ) -> Self:
-        """Make hosts; return when each has its ssh server.
+        """Make hosts called h1, h2 …; return when each has its ssh server.
 
         Parameters
         ----------
-        hosts
-            How many: they are called h1, h2 …
         folder
             Where its files go; a temporary one if absent.
         roles
@@ -122,32 +120,19 @@ class Sandbox:
         BadInput
             A value can't be used, or a sandbox is up in that folder already.
         SandboxError
-            This machine can't have one; the message says what is missing. Nothing is left behind.
+            This machine can't have one; the message says why. Nothing is left behind.
         """
-        if not 1 <= hosts <= MOST_HOSTS:
-            raise BadInput(f"A sandbox has 1 to {MOST_HOSTS} hosts, not {hosts}")
-        size = parse_size(disk)
-        for each in shared:
-            if not each.is_dir():
-                raise BadInput(f"{each} is no folder", remedy="Share folders that exist")
-        needs.require()
         plan = Plan(
-            hosts=tuple(
-                PlannedHost(name=f"h{n + 1}", roles=(roles[n % len(roles)],) if roles else ())
-                for n in range(hosts)
-            ),
-            disk_bytes=size,
+            hosts=_planned(hosts, roles),
+            disk_bytes=parse_size(disk),
             reboot_s=reboot_s,
-            shared=tuple(str(each.absolute()) for each in shared),
+            shared=_checked(shared),
             owner=0 if outlives else os.getpid(),
         )
+        needs.require()
         files = Folder(folder or Path(tempfile.mkdtemp(prefix="fieldlab-sandbox-")))
         lock = launching.claim(files)
-        try:
-            launching.clean(files)
-            launching.launch(files, plan, lock)
-        finally:
-            os.close(lock)
+        launching.launch(files, plan, lock)
         return cls(files.path)
 
     @classmethod
@@ -206,9 +191,7 @@ class Sandbox:
         """Say how everything stands."""
         said = self._ask({"do": "status"})
         hosts = tuple(
-            SandboxHost(
-                **{**host, "roles": tuple(host["roles"]), "faults": tuple(host["faults"])}
-            )
+            SandboxHost(**{**host, "roles": tuple(host["roles"]), "faults": tuple(host["faults"])})
             for host in said["hosts"]
         )
         return SandboxStatus(hosts=hosts, shaped_by=said["shaped_by"], rootless=said["rootless"])
@@ -295,6 +278,22 @@ class Sandbox:
         traceback: TracebackType | None,
     ) -> None:
         self.down()
+
+
+def _planned(count: int, roles: Sequence[str]) -> tuple[PlannedHost, ...]:
+    """Name the hosts, and deal the roles out in turn."""
+    if not 1 <= count <= MOST_HOSTS:
+        raise BadInput(f"A sandbox has 1 to {MOST_HOSTS} hosts, not {count}")
+    dealt = [(roles[n % len(roles)],) if roles else () for n in range(count)]
+    return tuple(PlannedHost(name=f"h{n + 1}", roles=dealt[n]) for n in range(count))
+
+
+def _checked(shared: Sequence[Path]) -> tuple[str, ...]:
+    """Refuse to share what is no folder."""
+    for each in shared:
+        if not each.is_dir():
+            raise BadInput(f"{each} is no folder", remedy="Share folders that exist")
+    return tuple(str(each.absolute()) for each in shared)
 
 
 def take_down(folder: Path) -> bool:

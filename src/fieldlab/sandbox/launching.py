@@ -49,15 +49,40 @@ def claim(folder: Folder) -> int:
     return lock
 
 
-def launch(folder: Folder, plan: Plan, lock: int) -> int:
-    """Start the supervisor and wait until every host is up; give its process number.
+def launch(folder: Folder, plan: Plan, lock: int) -> None:
+    """Start the supervisor, give it the lock, and wait until every host is up.
 
     Raises
     ------
     SandboxError
         It can't be done here; nothing is left of it.
     """
-    folder.prepare(plan)
+    try:
+        clean(folder)
+        folder.prepare(plan)
+        pid, reading = _spawn(folder, lock)
+    finally:
+        os.close(lock)
+    try:
+        said = _hear(reading)
+    except BaseException:  # whoever waits was interrupted: half a sandbox is none
+        end(pid, None)
+        folder.remove()
+        raise
+    finally:
+        os.close(reading)
+    if said is None or "error" in said:
+        text = folder.log.read_text(errors="replace").strip() if folder.log.exists() else ""
+        end(pid, None)
+        folder.remove()
+        said = said or {
+            "error": f"The sandbox's supervisor ended: {text[-800:] or 'it said nothing'}"
+        }
+        raise SandboxError(said["error"], remedy=said.get("remedy", ""))
+
+
+def _spawn(folder: Folder, lock: int) -> tuple[int, int]:
+    """Start the supervisor; give its number, and where to read what it says of its start."""
     reading, writing = os.pipe()
     rootless = needs.is_rootless()
     argv = [sys.executable, "-P", "-m", "fieldlab.sandbox.supervisor", str(folder.path), "3"]
@@ -80,17 +105,7 @@ def launch(folder: Folder, plan: Plan, lock: int) -> int:
         )
     finally:
         os.close(writing)
-    try:
-        said = _hear(reading)
-    finally:
-        os.close(reading)
-    if said is None or "error" in said:
-        text = folder.log.read_text(errors="replace").strip() if folder.log.exists() else ""
-        end(pid, None)
-        folder.remove()
-        said = said or {"error": f"The sandbox's supervisor ended: {text[-800:] or 'it said nothing'}"}
-        raise SandboxError(said["error"], remedy=said.get("remedy", ""))
-    return pid
+    return pid, reading
 
 
 def _placed(writing: int, lock: int) -> list[tuple[int, int, int]]:
@@ -174,7 +189,9 @@ def entering(standing: Standing, pid: int) -> list[str]:
     return [needs.find_program("nsenter"), "--target", str(pid), *user, *kinds, "--"]
 
 
-def run(argv: list[str], text: str | None, timeout_s: float | None) -> subprocess.CompletedProcess[str]:
+def run(
+    argv: list[str], text: str | None, timeout_s: float | None
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with a host's environment."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     environment = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8", "USER": "root"}
@@ -186,7 +203,7 @@ def run(argv: list[str], text: str | None, timeout_s: float | None) -> subproces
         env=environment,
         timeout=timeout_s,
         check=False,
-        **stdin,  # type: ignore[call-overload]
+        **stdin,
     )
 
 

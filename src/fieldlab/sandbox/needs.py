@@ -82,7 +82,9 @@ def _missing_of_users() -> tuple[str, str]:
         lines = file.read_text().splitlines() if file.exists() else []
         if not any(line.partition(":")[0] in names for line in lines):
             who = max(names, key=len)
-            remedy = f"As root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {who}"
+            remedy = (
+                f"As root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {who}"
+            )
             return f"{file} gives the user {who} no range of ids", remedy
     return "", ""
 

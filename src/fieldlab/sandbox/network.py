@@ -95,35 +95,58 @@ def claim_network(outside: int) -> tuple[int, str]:
     SandboxError
         Every network is taken.
     """
-    with kernel.network_of(outside):
-        routes = json.loads(run(["ip", "-json", "route", "show", "table", "all"]) or "[]")
-    taken = [_range(str(route.get("dst", ""))) for route in routes]
+    taken = _routes(outside)
     inside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     here = f"/proc/{os.getpid()}/fd/{inside}"
     for number in range(_NETWORKS):
-        wanted = ipaddress.ip_network(f"10.77.{number}.0/24")
-        if any(each and each.overlaps(wanted) for each in taken):
+        if any(each.overlaps(ipaddress.ip_network(f"10.77.{number}.0/24")) for each in taken):
             continue
         name = f"{_UPLINK}{number}"
         try:
             with kernel.network_of(outside):
-                run(["ip", "link", "add", name, "type", "veth", "peer", "name", "uplink", "netns", here])
+                run(
+                    [
+                        "ip",
+                        "link",
+                        "add",
+                        name,
+                        "type",
+                        "veth",
+                        "peer",
+                        "name",
+                        "uplink",
+                        "netns",
+                        here,
+                    ]
+                )
         except SandboxError as error:
             if "exists" in str(error):
                 continue  # another sandbox was quicker
             raise
-        try:
-            batch([f"link set uplink master {BRIDGE} up"])
-            with kernel.network_of(outside):
-                batch([f"addr add 10.77.{number}.1/24 dev {name}", f"link set {name} up"])
-        except SandboxError:
-            release_network(name, outside)
-            raise
+        _set_uplink(name, f"10.77.{number}.1", outside)
         return number, name
     raise SandboxError(
         "All networks from 10.77.0.0/24 to 10.77.255.0/24 are taken",
         remedy="Take sandboxes down that nobody needs: `fieldlab sandbox down`",
     )
+
+
+def _set_uplink(name: str, address: str, outside: int) -> None:
+    try:
+        batch([f"link set uplink master {BRIDGE} up"])
+        with kernel.network_of(outside):
+            batch([f"addr add {address}/24 dev {name}", f"link set {name} up"])
+    except SandboxError:
+        release_network(name, outside)
+        raise
+
+
+def _routes(outside: int) -> list[ipaddress.IPv4Network]:
+    """List where the machine's routes go."""
+    with kernel.network_of(outside):
+        routes = json.loads(run(["ip", "-json", "route", "show", "table", "all"]) or "[]")
+    ranges = [_range(str(route.get("dst", ""))) for route in routes]
+    return [each for each in ranges if each is not None]
 
 
 def _range(text: str) -> ipaddress.IPv4Network | None:

@@ -1,7 +1,7 @@
 """A way into the network of a sandbox in a user namespace: ssh's ``ProxyCommand``.
 
-``python -m fieldlab.sandbox.passage FOLDER ADDRESS PORT`` enters the namespaces, connects, and passes
-what comes between the connection and its standard input and output.
+``python -m fieldlab.sandbox.passage FOLDER ADDRESS PORT`` enters the namespaces, connects, and
+passes what comes between the connection and its standard input and output.
 """
 
 from __future__ import annotations

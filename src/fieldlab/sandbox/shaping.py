@@ -174,7 +174,9 @@ def filter_text(
     """
     rules = []
     for ports, share in losses.items():
-        chance = f"numgen random mod {_SHARES} < {share / 100 * _SHARES:.0f} " if share < 100 else ""
+        chance = (
+            f"numgen random mod {_SHARES} < {share / 100 * _SHARES:.0f} " if share < 100 else ""
+        )
         rules += [f"{side} {_set(ports)} {chance}drop" for side in ("iifname", "oifname")]
     for one, other in partitions:
         for source, target in ((one, other), (other, one)):

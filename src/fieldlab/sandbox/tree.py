@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from fieldlab.sandbox import kernel
 EXPERIMENTS = "experiments"
 #: what the machine's folders of programs are called; links on most systems
 _PROGRAMS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-#: the machine's own folders that hosts can read; as root they can write, which is kept on their disk
+#: the machine's folders that hosts can read; under root they can write, which their disk keeps
 _MACHINE = ("usr", "opt")
 _OWN = (
     *("dev", "etc", "proc", "run", "sys", "home", "mnt", "srv", EXPERIMENTS),
@@ -132,7 +131,7 @@ def _copy_public(source: Path, target: Path) -> None:
         with contextlib.suppress(OSError):  # a broken file of the machine's isn't ours to mend
             mode = entry.stat(follow_symlinks=False).st_mode
             if stat.S_ISLNK(mode):
-                copy.symlink_to(os.readlink(entry.path))
+                copy.symlink_to(Path(entry.path).readlink())
             elif stat.S_ISDIR(mode) and mode & stat.S_IXOTH:
                 _copy_public(Path(entry.path), copy)
             elif stat.S_ISREG(mode) and mode & stat.S_IROTH:
@@ -158,7 +157,7 @@ def write_disk(files: HostFiles, key: Path, host_key: Path, settings: str) -> No
     for name in _PROGRAMS:
         machine = Path("/", name)
         if machine.is_symlink():
-            (root / name).symlink_to(os.readlink(machine))
+            (root / name).symlink_to(machine.readlink())
         elif machine.is_dir():
             (root / name).mkdir()
     for name in _MACHINE:
@@ -279,8 +278,3 @@ def _system(root: Path, boot_id: Path) -> None:
         return
     with contextlib.suppress(OSError):
         kernel.bind(Path("/sys/fs/cgroup"), root / "sys/fs/cgroup")
-
-
-def check_shared(folders: Sequence[str]) -> tuple[str, ...]:
-    """Give the folders as absolute paths."""
-    return tuple(str(Path(each).absolute()) for each in folders)
