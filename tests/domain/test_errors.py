@@ -55,6 +55,7 @@ def test_codes_are_stable() -> None:
         "HostKeyRefused": "host-key-refused",
         "HostsLost": "hosts-lost",
         "TransferFailed": "transfer-failed",
+        "SandboxError": "sandbox",
         "NotSent": "not-sent",
         "MachineError": "machine",
         "MissingExtra": "missing-extra",
