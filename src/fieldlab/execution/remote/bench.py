@@ -126,6 +126,7 @@ class Bench:
                         asked = tuple(roles)
                         hold = self._wanted(token, roles, purpose, reserve=patient)
                         if await self._took(hold, roles):
+                            await self._look_for_others(wish, roles)
                             return Held(
                                 roles=roles, hosts={n: self.hosts[n] for n in roles}, token=token
                             )
@@ -143,6 +144,12 @@ class Bench:
         names = {host.identity: host.name for host in wish.hosts}
         found = await self.call(self._around.ledger.standing, list(names))
         return {names[each.identity]: each for each in found}
+
+    async def _look_for_others(self, wish: Wish, names: Collection[str]) -> None:
+        """Remember the hosts that another engine had before: something of it may be left."""
+        for name, each in (await self._standing(wish)).items():
+            if name in names and each.last_engine_id not in ("", self._engine_id):
+                self.care.is_dirty(name)
 
     def _chosen(
         self, wish: Wish, standing: Mapping[str, HostStanding], ready: set[str], *, patient: bool
