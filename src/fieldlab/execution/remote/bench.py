@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +30,8 @@ T = TypeVar("T")
 LOOK_S = 0.25
 #: who has waited so long for free hosts reserves them, s
 PATIENT_S = 2.0
+#: clearing up at the end may take so long, s
+CLEAR_UP_S = 10.0
 #: how often it is looked whether who holds hosts is alive, s
 TAKE_OVER_S = 5.0
 
@@ -80,6 +82,9 @@ class Bench:
         """Stop looking after hosts, and give up the connections."""
         self.drain()
         await self.reviver.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLEAR_UP_S):
+                await self.care.clear_up()
         await asyncio.gather(
             *(host.close() for host in self.hosts.values()), return_exceptions=True
         )

@@ -10,11 +10,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from fieldlab.domain.errors import FieldlabError, HostError
+from fieldlab.domain.ids import uuid7
 from fieldlab.domain.sites import HostSpec, HostState
 from fieldlab.execution.remote.reviving import Reviver
 from fieldlab.execution.remote.surroundings import FOLDER, Surroundings
 from fieldlab.execution.remote.trouble import HostTrouble
 from fieldlab.ports.host import Host
+from fieldlab.ports.ledger import Hold
 
 T = TypeVar("T")
 
@@ -38,6 +40,8 @@ class Care:
         self._specs: dict[str, HostSpec] = {each.name: each for each in around.site.hosts}
         #: hosts on which nothing of an earlier holder can be left
         self._clean: set[str] = set()
+        #: hosts on which this engine may have left something
+        self._dirty: set[str] = set()
         #: hosts that this campaign has restarted as it began
         self._restarted: set[str] = set()
 
@@ -115,10 +119,30 @@ class Care:
         if killed:
             self._around.tell(f"{name}: {killed} processes of an earlier attempt were ended")
         self._clean.add(name)
+        self._dirty.discard(name)
 
     def is_dirty(self, name: str) -> None:
         """Remember that something of an attempt may be left on a host."""
         self._clean.discard(name)
+        self._dirty.add(name)
+
+    async def clear_up(self) -> None:
+        """Clear the hosts on which something may be left, where they answer and nobody has them."""
+        for name in list(self._dirty):
+            token, identity = uuid7(), self._specs[name].identity
+            hold = Hold(
+                token=token,
+                engine_id=self._engine_id,
+                identities=(identity,),
+                purpose="clearing up",
+                any_state=True,
+            )
+            with suppress(FieldlabError):
+                try:
+                    if await self._call(self._around.ledger.hold, hold):
+                        await self._clear(name, self._around.hosts[name])
+                finally:
+                    await self._call(self._around.ledger.release, token)
 
     async def went_well(self, names: Collection[str]) -> None:
         """Forget earlier failures of hosts."""
