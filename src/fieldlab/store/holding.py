@@ -16,7 +16,7 @@ from fieldlab.store import tables
 from fieldlab.store.database import Database, clock
 from fieldlab.store.host_tables import hosts
 from fieldlab.store.leasing import require_alive
-from fieldlab.store.transitions import HOSTS, Cause, advance_all, create
+from fieldlab.store.transitions import HOSTS, Cause, advance_all, create_missing
 
 _FREE: dict[str, Any] = {"engine_id": None, "hold": None, "held_at": None, "held_for": None}
 _UNRESERVED: dict[str, Any] = {"reserving_engine_id": None, "reserving_hold": None}
@@ -41,7 +41,7 @@ class SqlHostLedger:
                 if spec.identity not in known:
                     cause = Cause(actor="", reason=f"named by the site {site}")
                     values = {"identity": spec.identity, "created_at": cause.at, **named}
-                    create(connection, HOSTS, cause, **values)
+                    create_missing(connection, HOSTS, cause, "identity", **values)
                 elif known[spec.identity] != (site, spec.name):
                     connection.execute(
                         sa.update(hosts).where(hosts.c.identity == spec.identity).values(named)

@@ -65,6 +65,21 @@ def create(connection: sa.Connection, entity: Entity, cause: Cause, **values: An
     return key
 
 
+def create_missing(
+    connection: sa.Connection, entity: Entity, cause: Cause, unique: str, **values: Any
+) -> None:
+    """Insert an entity in its initial state, unless there is one of the same ``unique`` column."""
+    initial = entity.lifecycle.initial
+    full = {"state": initial, **values}
+    inserted = insert_rows(
+        connection, entity.table, tuple(full), [tuple(full.values())], ignore_existing=True
+    )
+    if inserted:
+        same = entity.table.c[unique] == values[unique]
+        key = connection.execute(sa.select(entity.table.c.id).where(same)).scalar_one()
+        _journal(connection, entity.lifecycle, "", initial, cause, [key])
+
+
 def advance(
     connection: sa.Connection,
     entity: Entity,
