@@ -122,7 +122,12 @@ class Launch:
             asyncio.to_thread(captured_for, definition, self.settings.provenance)
         )
         attempts = self.settings.attempts / self.campaign.name
-        known = {"engine_id": uuid7(), "campaign": self.campaign.name}
+        engine_id = uuid7()
+        known = {
+            "engine_id": engine_id,
+            "campaign": self.campaign.name,
+            "campaign_id": self.campaign.id,
+        }
         await executor.start(setup_of(definition, attempts, self.settings.functions, **known))
         try:
             campaign = self.custody.set_running(self.campaign)
@@ -145,7 +150,7 @@ class Launch:
                     executor.slots,
                     user=whoami(),
                     provenance=captured.provenance,
-                    engine_id=known["engine_id"],
+                    engine_id=engine_id,
                 ),
                 feed=self.feed,
             )
