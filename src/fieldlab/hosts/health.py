@@ -58,7 +58,7 @@ async def ping(address: str, tries: int) -> tuple[int, float | None]:
     retrying = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(max(tries, 1)),
         retry=tenacity.retry_if_result(lambda trip: trip is None),
-        retry_error_callback=lambda state: None,
+        retry_error_callback=lambda _: None,
     )
     trip: float | None = await retrying(_ping_once, address)
     return int(retrying.statistics["attempt_number"]), trip
