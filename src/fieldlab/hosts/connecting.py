@@ -146,10 +146,10 @@ def _options(spec: HostSpec, site: Site) -> asyncssh.SSHClientConnectionOptions:
         keepalive_interval=KEEPALIVE_S,
         keepalive_count_max=KEEPALIVES,
         compression_algs=None,
-        encryption_algs=f"{_CIPHERS}",
+        encryption_algs=_CIPHERS,
         preferred_auth="publickey",
         x509_trusted_certs=None,
-        **given,  # type: ignore[arg-type]
+        **given,
     )
     if options.known_hosts is None:  # what a configuration wants, but nobody gets silently
         options.known_hosts = str(known) if known.exists() else b""
