@@ -127,8 +127,8 @@ class Sshd:
 
     def stop(self) -> None:
         """Stop it, with its connections."""
-        self.cut()
         if self.process is not None:
+            self.cut()
             self.process.kill()
             self.process.wait()
             self.process = None

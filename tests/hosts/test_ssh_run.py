@@ -48,7 +48,7 @@ def sh(program: str, **rest: object) -> Command:
 
 
 def tree(word: str) -> str:
-    """Write a program with grandchildren, deaf ones too, that all have a word in their arguments."""
+    """Write a program with grandchildren, deaf ones too, whose arguments all have a word."""
     return (
         f"sh -c 'sleep 600; : {word}' & "
         f"(trap '' TERM HUP INT; sh -c 'trap \"\" TERM HUP INT; sleep 600; : {word}') & "
@@ -88,8 +88,7 @@ def test_environment_folder_and_empty_input(shared_sshd: Sshd, word: str) -> Non
 
 
 def shared_sshd_folder(server: Sshd, folder: str) -> str:
-    home = os.path.expanduser("~")
-    made = Path(home, folder)
+    made = Path("~", folder).expanduser()
     assert made.is_dir()
     assert made.stat().st_mode & 0o777 == 0o700
     made.rmdir()
@@ -153,7 +152,7 @@ def test_the_beginning_is_kept_in_memory(shared_sshd: Sshd) -> None:
     assert (len(ran.stdout), ran.lost_bytes) == (MOST_IN_MEMORY, 3_000_000 - MOST_IN_MEMORY)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a disk that is full")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full, a disk that is full")
 def test_a_full_disk_here_stops_the_program_there(shared_sshd: Sshd, word: str) -> None:
     with pytest.raises(MachineError, match="No space left"):
         play(
@@ -298,7 +297,7 @@ def test_processes_start_together(shared_sshd: Sshd) -> None:
 
 
 def test_one_that_cant_be_readied_doesnt_hold_the_others(shared_sshd: Sshd) -> None:
-    async def act(host: SshHost) -> list[Ran | BaseException]:
+    async def act(host: SshHost) -> tuple[Ran | BaseException, Ran | BaseException]:
         together = asyncio.Barrier(2)
         return await asyncio.gather(
             host.run(sh("true"), start=together),

@@ -132,7 +132,7 @@ async def explained(spec: HostSpec, what: str) -> AsyncIterator[None]:
     """
     try:
         yield
-    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection) as error:
+    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, ConnectionError) as error:
         raise broke(spec, error) from error
     except asyncssh.SFTPNoSuchFile as error:
         raise TransferFailed(f"{what} with host '{spec.name}': there is no such file") from error
