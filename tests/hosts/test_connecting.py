@@ -23,8 +23,8 @@ from fieldlab.domain.errors import (
 from fieldlab.domain.sites import HostSpec, Site
 from fieldlab.hosts import connecting
 from fieldlab.hosts.ssh import SshHost
-from tests.hosts.conftest import play
-from tests.hosts.sshd import Sshd, free_port, make_key
+from tests.hosts.playing import play
+from tests.sshd import Sshd, free_port, make_key
 
 TRUE = Command(argv=("true",))
 

@@ -21,8 +21,8 @@ from fieldlab.domain.errors import HostError, HostUnreachable, MachineError
 from fieldlab.hosts import links, remote_script
 from fieldlab.hosts.ssh import SshHost
 from fieldlab.ports.host import MOST_IN_MEMORY, Ran, Sink
-from tests.hosts.conftest import play
-from tests.hosts.sshd import Sshd, running
+from tests.hosts.playing import play
+from tests.sshd import Sshd, running
 from tests.waiting import until, wait_until
 
 ARGUMENTS = (

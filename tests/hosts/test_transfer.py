@@ -13,8 +13,8 @@ import pytest
 from fieldlab.domain.errors import BadInput, HostError, HostUnreachable, TransferFailed
 from fieldlab.hosts import rsync, transfer
 from fieldlab.hosts.ssh import SshHost
-from tests.hosts.conftest import play
-from tests.hosts.sshd import Sshd
+from tests.hosts.playing import play
+from tests.sshd import Sshd
 from tests.waiting import until
 
 NAMES = (

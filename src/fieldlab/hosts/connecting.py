@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncssh
 import tenacity
 
 from fieldlab.domain.errors import (
@@ -18,14 +19,8 @@ from fieldlab.domain.errors import (
     HostKeyRefused,
     HostLoginRefused,
     HostUnreachable,
-    MissingExtra,
 )
 from fieldlab.domain.sites import HostSpec, Site
-
-try:
-    import asyncssh
-except ImportError as error:
-    raise MissingExtra("ssh", "Reaching hosts by ssh") from error
 
 #: a connection and a login each have this long, s
 CONNECT_S = 10.0
