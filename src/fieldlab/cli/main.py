@@ -24,6 +24,7 @@ _MODULES = (
     "bus",
     "actors",
     "site",
+    "sandbox",
     "database",
     "doctor",
 )

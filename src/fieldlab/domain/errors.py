@@ -22,7 +22,9 @@ FieldlabError
 │   ├── HostUnreachable              no connection, or it broke (transient)
 │   │   └── HostLoginRefused         it doesn't let this user in
 │   ├── HostKeyRefused               its key is unknown, or not the one it had
+│   ├── HostsLost                    too few hosts have answered for a long time
 │   └── TransferFailed               it refuses a file
+├── SandboxError (RuntimeError)      virtual hosts, or a fault in them, can't be had here
 ├── NotSent (RuntimeError)           a message to people didn't go out (transient)
 ├── MachineError (OSError)           the machine refuses a file, or what is to be written
 └── MissingExtra (ImportError)       an optional part of fieldlab isn't installed
@@ -273,10 +275,22 @@ class HostKeyRefused(HostError):
     code = "host-key-refused"
 
 
+class HostsLost(HostError):
+    """Too few hosts have answered for a long time."""
+
+    code = "hosts-lost"
+
+
 class TransferFailed(HostError):
     """A host refuses a file, or to give one."""
 
     code = "transfer-failed"
+
+
+class SandboxError(FieldlabError, RuntimeError):
+    """Virtual hosts can't be had on this machine, or a fault didn't take hold in them."""
+
+    code = "sandbox"
 
 
 class NotSent(FieldlabError, RuntimeError):

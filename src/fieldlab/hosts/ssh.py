@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from asyncio import Barrier
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +25,7 @@ from fieldlab.hosts.remote_script import (
     run_lines,
     sweep_lines,
 )
-from fieldlab.ports.host import Ran, Sink
+from fieldlab.ports.host import Gate, Ran, Sink
 
 #: an ended group has so long to be gone, beside its grace, s
 _ANSWER_S = 4.0
@@ -51,7 +50,7 @@ class SshHost:
         command: Command,
         sink: Sink | None = None,
         *,
-        start: Barrier | None = None,
+        start: Gate | None = None,
         mark: str = "",
     ) -> Ran:
         if not command.argv:
@@ -79,7 +78,7 @@ class SshHost:
         talk: Conversation,
         command: Command,
         lines: bytes,
-        start: Barrier | None,
+        start: Gate | None,
         token: str,
         mark: str,
     ) -> Ran:
@@ -116,7 +115,7 @@ class SshHost:
             started=talk.started,
         )
 
-    async def _line_up(self, talk: Conversation, start: Barrier, token: str) -> None:
+    async def _line_up(self, talk: Conversation, start: Gate, token: str) -> None:
         """Wait until all is ready there, and then for the others."""
         try:
             await talk.ready.wait()
