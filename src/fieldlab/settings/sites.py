@@ -83,7 +83,8 @@ def _argv(value: object) -> str:
     return 'must be a list of words, a program and its arguments, as in ["ipmitool", "power"]'
 
 
-_SHARED: dict[str, Callable[[object], str]] = {
+#: what a site says for all its hosts, and a host for itself: key → what is wrong with a value
+SHARED: dict[str, Callable[[object], str]] = {
     "user": _user,
     "key": _text,
     "port": _port,
@@ -91,9 +92,9 @@ _SHARED: dict[str, Callable[[object], str]] = {
     "interface": _text,
     "jump": _jump,
 }
-_OF_SITE = {**_SHARED, "known_hosts": _text, "ssh_config": _text}
-_OF_HOST = {
-    **_SHARED,
+OF_SITE = {**SHARED, "known_hosts": _text, "ssh_config": _text}
+OF_HOST = {
+    **SHARED,
     "name": _name,
     "address": _address,
     "roles": _names,
@@ -157,8 +158,8 @@ class _Reader:
         if not isinstance(table, dict):
             self._object(where, "must be a table", f"Begin it with a line [sites.{name}]")
             return Site(name=name, hosts=())
-        own = self._checked(where, table, _OF_SITE, more=("hosts",))
-        shared = {key: value for key, value in own.items() if key in _SHARED}
+        own = self._checked(where, table, OF_SITE, more=("hosts",))
+        shared = {key: value for key, value in own.items() if key in SHARED}
         entries = table.get("hosts", [])
         if not isinstance(entries, list) or not entries:
             remedy = f"Add one: a line [[sites.{name}.hosts]], below it name and address"
@@ -179,7 +180,7 @@ class _Reader:
         if not isinstance(table, dict):
             self._object(where, "must be a table", "Begin it with a line [[sites.NAME.hosts]]")
             return HostSpec(name="", address="")
-        own = self._checked(where, table, _OF_HOST)
+        own = self._checked(where, table, OF_HOST)
         if "name" not in table:
             self._object(where, "the host has no name", 'Give it one, as in name = "bench1"')
         name = own.get("name", "")
