@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fieldlab.domain.errors import BadInput, Problem, nearest
-from fieldlab.domain.sites import Site
+
+if TYPE_CHECKING:
+    from fieldlab.domain.sites import Site
 
 PROFILE = "fieldlab.toml"
 FOLDER = ".fieldlab"
 #: the table of `fieldlab.toml` on provenance
 PROVENANCE = "provenance"
 _TEXTS = ("database", "home")
-_KEYS = (*_TEXTS, PROVENANCE)
+#: the table of `fieldlab.toml` on machines
+_SITES = "sites"
+_KEYS = (*_TEXTS, PROVENANCE, _SITES)
 _SPELLINGS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -47,6 +51,7 @@ class Settings:
     #: ``sqlite:///…`` or ``postgresql://…``
     database: str
     provenance: ProvenanceSettings = field(default_factory=ProvenanceSettings)
+    #: name → location with machines; the sandbox's, while it is up, is called ``sandbox``
     sites: Mapping[str, Site] = field(default_factory=dict)
 
     @property
@@ -85,6 +90,7 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
         home=home,
         database=database or f"sqlite:///{home / 'lab.db'}",
         provenance=_provenance(root / PROFILE, profile.get(PROVENANCE, {}), environ),
+        sites=_sites(root / PROFILE, profile, home),
     )
 
 
@@ -118,6 +124,16 @@ def _provenance(
     if problems:
         raise BadInput.of(problems)
     return ProvenanceSettings(**read)
+
+
+def _sites(path: Path, profile: Mapping[str, Any], home: Path) -> Mapping[str, Site]:
+    """Read the sites of a profile, and that of the sandbox."""
+    if _SITES not in profile and not os.path.exists(home / "sandbox"):  # noqa: PTH110 - as below
+        return {}
+    # a command that needs no machines doesn't pay for it
+    from fieldlab.settings.sites import read_sites, sandbox_sites
+
+    return {**sandbox_sites(home), **read_sites(profile.get(_SITES, {}), path)}
 
 
 def _objection(key: str, value: object) -> tuple[str, str]:
