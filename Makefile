@@ -10,9 +10,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 
-# what the full tests need besides Python: a PostgreSQL server, setsid and ps, compressors, R, Octave
+# what the full tests need besides Python: a PostgreSQL server, setsid and ps, compressors, R, Octave,
+# benchmarks of networks and middleware
 SYSTEM_PACKAGES := postgresql procps util-linux bzip2 xz-utils zstd \
-	r-base-core r-cran-dbi r-cran-rsqlite octave
+	r-base-core r-cran-dbi r-cran-rsqlite octave iperf3 cyclonedds-tools
 
 # the documentation's theme otherwise prints news about its own future
 export NO_MKDOCS_2_WARNING := 1
