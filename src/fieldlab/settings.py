@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldlab.domain.errors import BadInput, Problem, nearest
+from fieldlab.domain.sites import Site
 
 PROFILE = "fieldlab.toml"
 FOLDER = ".fieldlab"
@@ -46,6 +47,7 @@ class Settings:
     #: ``sqlite:///…`` or ``postgresql://…``
     database: str
     provenance: ProvenanceSettings = field(default_factory=ProvenanceSettings)
+    sites: Mapping[str, Site] = field(default_factory=dict)
 
     @property
     def attempts(self) -> Path:

@@ -33,16 +33,15 @@ def plot_summaries(summaries: Sequence[Summary], path: Path) -> None:
     """
     figure = _figure(len(summaries))
     left, right = figure.subplots(1, 2, sharey=True)
-    places = range(len(summaries))
     for name, sign, colour in (("p50", "o", _GOOD), ("p90", "|", _BAR), ("p99", ">", _BAD)):
-        drawn = [(v, y) for y, v in zip(places, _column(summaries, f"latency_{name}_us")) if v]
+        drawn = [(v, y) for y, v in enumerate(_column(summaries, f"latency_{name}_us")) if v]
         left.plot([v for v, _ in drawn], [y for _, y in drawn], sign, color=colour, label=name)
-    if left.lines and any(len(line.get_xdata()) for line in left.lines):
+    if any(_column(summaries, "latency_p50_us")):
         left.set_xscale("log")
     left.set_xlabel("latency / µs")
     left.legend(loc="best", fontsize="small")
     rates = [value or 0.0 for value in _column(summaries, "throughput_mbps")]
-    right.barh(list(places), rates, color=_BAR)
+    right.barh(list(range(len(rates))), rates, color=_BAR)
     right.set_xlabel("throughput / Mbit/s")
     _name_tests(left, [each.test for each in summaries])
     _save(figure, path)

@@ -165,7 +165,7 @@ def _summary(test: str, found: Sequence[Observation]) -> Summary:
     values: dict[str, float | None] = {}
     deviations: dict[str, float] = {}
     for name in names:
-        numbers = [value for each in used if _is_number(value := each.values.get(name))]
+        numbers = [n for each in used if (n := _number(each.values.get(name))) is not None]
         if numbers:
             values[name] = mean = sum(numbers) / len(numbers)
             if len(numbers) > 1:
@@ -183,6 +183,8 @@ def _summary(test: str, found: Sequence[Observation]) -> Summary:
     )
 
 
-def _is_number(value: object) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)  # type: ignore[arg-type]
+def _number(value: Value) -> float | None:
+    """Give a finite number; None if it is something else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
