@@ -159,7 +159,8 @@ def _say_missing(before: Sequence[Summary], after: Sequence[Summary]) -> None:
     old, new = ({each.test for each in side} for side in (before, after))
     for number, side in ((len(new - old), "before"), (len(old - new), "after")):
         if number:
-            XX
+            were = "was" if number == 1 else "were"
+            say(f"{counted(number, 'test')} {were} not there {side}, and can't be compared")
 
 
 def _give(rows: Sequence[dict[str, Any]], csv_file: Path | None, as_json: bool) -> None:
