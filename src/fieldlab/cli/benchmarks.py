@@ -34,26 +34,27 @@ def register(group: typer.Typer) -> None:
     group.command()(summary)
 
 
+Against = Annotated[
+    list[str] | None,
+    typer.Option("--against", metavar="SOURCE", help="Compare with this, which was before."),
+]
+Threshold = Annotated[
+    float,
+    typer.Option(
+        "--threshold", metavar="PERCENT", min=0.0, help="What gets worse by less is no matter."
+    ),
+]
+
+
 def summary(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="FOLDER|NAME...",
-            help="Folders of AutoPerf's data, or campaigns of this lab.",
+            metavar="SOURCE...", help="Folders of AutoPerf's data, or campaigns of this lab."
         ),
     ],
-    against: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--against", metavar="FOLDER|NAME", help="Compare with this, which was before."
-        ),
-    ] = None,
-    threshold: Annotated[
-        float,
-        typer.Option(
-            "--threshold", metavar="PERCENT", min=0.0, help="What gets worse by less is no matter."
-        ),
-    ] = 5.0,
+    against: Against = None,
+    threshold: Threshold = 5.0,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows to a file.")
     ] = None,
@@ -69,22 +70,9 @@ def summary(
     got worse is marked: by more than the threshold and, where tests have repeats, beyond what they
     vary by.
     """
-    from fieldlab.workflows.perftest.comparing import compare
-
     after = _summaries(sources)
     if against:
-        before = _summaries(against)
-        compared = compare(before, after, threshold / 100)
-        if not compared:
-            raise BadInput(
-                "The two have no test in common",
-                remedy="`fieldlab perftest summary` of each shows which tests there are",
-            )
-        _say_missing(before, after)
-        if plot is not None:
-            from fieldlab.workflows.perftest.plotting import plot_comparison
-
-            plot_comparison(compared, plot, threshold / 100)
+        compared = _compared(_summaries(against), after, threshold / 100, plot)
         _give([each.document() for each in compared], csv_file, json)
         if not json:
             _show_comparisons(compared)
@@ -99,6 +87,25 @@ def summary(
     for path in (csv_file, plot):
         if path is not None:
             say(f"Wrote {path}")
+
+
+def _compared(
+    before: Sequence[Summary], after: Sequence[Summary], threshold: float, plot: Path | None
+) -> list[Comparison]:
+    from fieldlab.workflows.perftest.comparing import compare
+
+    compared = compare(before, after, threshold)
+    if not compared:
+        raise BadInput(
+            "The two have no result in common",
+            remedy="`fieldlab perftest summary` of each shows which tests there are",
+        )
+    _say_missing(before, after)
+    if plot is not None:
+        from fieldlab.workflows.perftest.plotting import plot_comparison
+
+        plot_comparison(compared, plot, threshold)
+    return compared
 
 
 def _summaries(sources: Sequence[str]) -> list[Summary]:
