@@ -156,3 +156,42 @@ def test_summary_of_nothing(folder: Path) -> None:
     result = invoke("perftest", "summary", "none")
     assert result.exit_code == 2
     assert "There is neither a folder 'none' nor a lab here" in result.stderr
+
+
+# --- definitions with these tools --------------------------------------------------------------
+
+PROCESSES = """\
+name: load
+tool:
+  processes:
+    roles: {server: 1}
+    run:
+      - name: server
+        role: server
+        command: [serve, "{sise}"]
+space: {matrix: {size: [1, 2]}}
+"""
+
+
+def test_what_a_tool_refuses_is_told_with_file_and_line(folder: Path) -> None:
+    (folder / "e.yaml").write_text(PROCESSES)
+    result = invoke("validate", "e.yaml")
+    assert result.exit_code == 2
+    assert (
+        "e.yaml:8: tool.processes.run[0].command[1]: nothing fills the placeholder {sise}."
+        " Did you mean 'size'?"
+    ) in result.stderr
+
+
+def test_a_misspelt_option_of_a_tool_is_told_with_file_and_line(folder: Path) -> None:
+    (folder / "e.yaml").write_text(PROCESSES.replace("roles", "rolls"))
+    result = invoke("validate", "e.yaml")
+    assert "e.yaml:4: tool.processes.rolls: there is no key 'rolls' here" in result.stderr
+    assert "Did you mean 'roles'?" in result.stderr
+
+
+def test_a_tool_over_hosts_needs_a_site(folder: Path) -> None:
+    (folder / "e.yaml").write_text(PROCESSES.replace("sise", "size"))
+    result = invoke("validate", "e.yaml")
+    assert result.exit_code == 2
+    assert "Name a site" in result.stderr

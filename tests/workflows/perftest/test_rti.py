@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from fieldlab.ports.tool import CheckedTool, Plan, SpreadTool
 from fieldlab.workflows.perftest.parameters import PARAMETERS
 from fieldlab.workflows.perftest.rti import PerftestTool
 from tests.workflows.perftest.samples import LATENCY, THROUGHPUT, unfinished
-from tests.workflows.staging import host, outcome, place, shared_data
+from tests.workflows.staging import host, outcome, place, really_run, shared_data
 
 POINT: Point = {
     "duration_secs": 30,
@@ -296,3 +297,57 @@ def test_a_real_test_of_three_subscribers() -> None:
     assert row["throughput_mbps"] == pytest.approx(96.2)
     assert row["samples_total"] == 3 * 9374
     assert row["loss_percent"] == 0
+
+
+def test_reals_are_reals_whether_or_not_a_file_has_decimals() -> None:
+    (row,) = PerftestTool({}).parse(outcome(EXITS, FILES))
+    whole = {name for name, value in row.items() if isinstance(value, int)}
+    assert whole == {"samples_total", "samples_lost"}
+
+
+# --- with a program in Perftest's place --------------------------------------------------------
+
+PROGRAM = """\
+#!/bin/sh
+file=
+is_pub=
+while [ $# -gt 0 ]; do
+    case $1 in
+        -outputFile) file=$2; shift ;;
+        -pub) is_pub=latency ;;
+    esac
+    shift
+done
+here=$(dirname "$0")
+if [ -n "$file" ]; then
+    cat "$here/${is_pub:-throughput}" >> "$file"
+fi
+"""
+
+
+def test_really_run_below_the_home_of_whoever_runs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "home" / "my rti; $(x)"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (folder / "perftest").write_text(PROGRAM)
+    (folder / "perftest").chmod(0o755)
+    (folder / "latency").write_text(LATENCY)
+    (folder / "throughput").write_text(THROUGHPUT)
+    tool = PerftestTool({"executable": "~/my rti; $(x)/perftest"})
+    ended = really_run(tool.plan({**POINT, "pub_count": 2, "sub_count": 2}, PAIR), tmp_path / "out")
+    judged = tool.judge(ended)
+    assert judged.status == "success", judged.explanation
+    assert tool.parse(ended)[0]["samples_total"] == 6000
+
+
+def test_really_run_without_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tool = PerftestTool({"executable": "~/none/perftest"})
+    judged = tool.judge(really_run(tool.plan(POINT, PAIR), tmp_path / "out"))
+    assert (judged.status, judged.failure) == (
+        "script_execution_fail",
+        FailureClass.EXPERIMENT,
+    )
+    assert "The program isn't on that machine" in judged.explanation

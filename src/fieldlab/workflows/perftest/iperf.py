@@ -206,12 +206,12 @@ def _row(document: Mapping[str, Any]) -> Row:
         "throughput_mbps": _megabits(received),
         "sent_mbps": _megabits(sent),
         "retransmits": sent.get("retransmits"),
-        "jitter_ms": counted.get("jitter_ms"),
+        "jitter_ms": _real(counted.get("jitter_ms")),
         "packets_total": counted.get("packets"),
         "packets_lost": counted.get("lost_packets"),
-        "loss_percent": counted.get("lost_percent"),
-        "cpu_client_percent": cpu.get("host_total"),
-        "cpu_server_percent": cpu.get("remote_total"),
+        "loss_percent": _real(counted.get("lost_percent")),
+        "cpu_client_percent": _real(cpu.get("host_total")),
+        "cpu_server_percent": _real(cpu.get("remote_total")),
     }
     row["rtt_mean_us"] = _mean_rtt(end.get("streams") or [])
     rates = [
@@ -221,6 +221,11 @@ def _row(document: Mapping[str, Any]) -> Row:
     ]
     row["throughput_std_mbps"] = _deviation(rates)
     return row
+
+
+def _real(value: float | None) -> float | None:
+    """Make a real of a number: iperf3 writes 0 without decimals, and a column has one type."""
+    return None if value is None else float(value)
 
 
 def _megabits(part: Mapping[str, Any]) -> float | None:

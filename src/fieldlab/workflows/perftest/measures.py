@@ -62,15 +62,15 @@ def row_of(publisher: Report | None, subscribers: Sequence[Report]) -> Row:
     is the mean. What nobody wrote is None.
     """
     latency = publisher.best() if publisher is not None else {}
-    row: Row = {f"latency_{name}_us": latency.get(f"{name}_us") for name in LATENCIES}
+    row: Row = {f"latency_{name}_us": _real(latency.get(f"{name}_us")) for name in LATENCIES}
     best = [each.best() for each in subscribers]
     throughput = [each["mean_mbps"] for each in best if "mean_mbps" in each]
     total, lost = _sum(best, "samples_total"), _sum(best, "samples_lost")
-    row["throughput_mbps"] = round(sum(throughput), 6) if throughput else None
+    row["throughput_mbps"] = round(float(sum(throughput)), 6) if throughput else None
     row["throughput_mean_mbps"] = (
         round(sum(throughput) / len(throughput), 6) if throughput else None
     )
-    row["samples_per_s"] = _sum(best, "mean_samples_per_s")
+    row["samples_per_s"] = _real(_sum(best, "mean_samples_per_s"))
     row["samples_total"] = None if total is None else int(total)
     row["samples_lost"] = None if lost is None else int(lost)
     row["loss_percent"] = loss_percent(total, lost)
@@ -82,6 +82,11 @@ def loss_percent(received: float | None, lost: float | None) -> float | None:
     if received is None or lost is None or received + lost <= 0:
         return None
     return 100.0 * lost / (received + lost)
+
+
+def _real(value: float | None) -> float | None:
+    """Make a real of a number: a column has one type, whether or not a file has decimals."""
+    return None if value is None else float(value)
 
 
 def _sum(rows: Sequence[Mapping[str, float]], name: str) -> float | None:
