@@ -260,7 +260,7 @@ def make_runner(setup: Mapping[str, Any], names: tuple[str, ...], cell: Cell) ->
         else:
             function = load_function(options["call"], setup["folder"])
         return FunctionRunner(function, check_signature(function, names), str(Path.cwd()))
-    tool = make_tool(setup, names)
+    tool = make_tool(kind, options, setup["timeout_s"], names)
     if isinstance(tool, SpreadTool):
         raise BadInput(
             f"The tool '{kind}' runs on several hosts, and the executor is this machine",
@@ -272,7 +272,9 @@ def make_runner(setup: Mapping[str, Any], names: tuple[str, ...], cell: Cell) ->
     return CommandRunner(tool, setup["folder"], Path(setup["attempts"]), cell)
 
 
-def make_tool(setup: Mapping[str, Any], names: tuple[str, ...]) -> Tool:
+def make_tool(
+    kind: str, options: Mapping[str, Any], timeout_s: float, names: tuple[str, ...]
+) -> Tool:
     """Make the tool of a definition that isn't a function's, and check it against the space.
 
     Raises
@@ -280,7 +282,7 @@ def make_tool(setup: Mapping[str, Any], names: tuple[str, ...]) -> Tool:
     BadInput
         There is no such tool, its options are wrong, or it doesn't fit the space.
     """
-    tool = _tool(setup["tool"]["kind"])(setup["tool"]["options"], setup["timeout_s"])
+    tool = _tool(kind)(options, timeout_s)
     if isinstance(tool, CheckedTool):
         tool.check(names)
     return tool

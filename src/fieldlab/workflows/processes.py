@@ -161,9 +161,10 @@ class ProcessesTool:
         return f"{spec.name}-{re.sub(r'[^A-Za-z0-9_.-]', '_', host)}"
 
     def _instances(self, outcome: Outcome) -> Mapping[str, _Instance]:
-        """Tell of every process which of the definition's it is."""
+        """Tell of every process which of the definition's it is; of servers there may be no end."""
         found = {}
-        for name in outcome.exits:
+        written = [name.partition("/")[0] for name in outcome.files if "/" in name]
+        for name in dict.fromkeys([*outcome.exits, *written]):
             for spec in self._specs:
                 if name == spec.name:
                     found[name] = _Instance(spec=spec, host="")

@@ -21,7 +21,7 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
 _DELAY = ("value", "variation", "correlation", "distribution")
 _DISTRIBUTIONS = ("normal", "uniform", "pareto", "paretonormal")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%?")
-_RATE = re.compile(r"\d+(\.\d+)?\s*([kmgt]i?)?(bit|bps)", re.IGNORECASE)
+_RATE = re.compile(r"\d+(\.\d+)?\s*[kmg]?bit", re.IGNORECASE)
 
 
 def read_noise(part: Options) -> dict[str, Any]:
