@@ -21,6 +21,7 @@ from fieldlab.definitions import schema
 from fieldlab.domain import errors
 from fieldlab.domain.lifecycle import Lifecycle
 from fieldlab.domain.messages import DELIVERY
+from fieldlab.domain.sites import HOST
 from fieldlab.domain.trials import ATTEMPT, CAMPAIGN, TRIAL
 from fieldlab.engine.sheet import COLUMNS
 from fieldlab.store.bus_tables import messages
@@ -38,13 +39,22 @@ MAPPINGS = {
     "Axis": ("Choice", "Range", "Linspace", "Logspace", "Uniform", "LogUniform", "Normal"),
     "Sample": ("Sample",),
     "Local executor": ("LocalExecutor",),
+    "Ssh executor": ("SshExecutor",),
+    "Noise": ("Noise",),
     "Retry": ("Retry",),
     "Guard": ("Guard",),
 }
 #: these only say which of the others is meant
 CHOICES = {"Axis", "Executors", "FunctionTool", "InstalledTool"}
 #: a default that is a word for the absence of a value
-ABSENT = {"none", "standard output", "all, in random order", "one trial", "all points"}
+ABSENT = {
+    "none",
+    "the only one",
+    "standard output",
+    "all, in random order",
+    "one trial",
+    "all points",
+}
 
 
 def quoted(cell: str) -> list[str]:
@@ -167,7 +177,7 @@ def test_what_the_page_takes_from_docstrings_is_there_and_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "lifecycle", [CAMPAIGN, TRIAL, ATTEMPT, DELIVERY], ids=lambda each: each.entity
+    "lifecycle", [CAMPAIGN, TRIAL, ATTEMPT, HOST, DELIVERY], ids=lambda each: each.entity
 )
 def test_lifecycles_are_as_declared(lifecycle: Lifecycle) -> None:
     part = section(text_of("reference/lifecycles.md"), lifecycle.entity.capitalize())

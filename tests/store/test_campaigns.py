@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from fieldlab.app.custody import Custody
 from fieldlab.domain.definition import ToolSpec
 from fieldlab.domain.errors import IllegalTransition, UnknownName
 from fieldlab.domain.lifecycle import Lifecycle
@@ -364,3 +365,12 @@ def test_the_definition_comes_back_as_it_was_written(store: SqlStore) -> None:
         timeout_s=2.5,
     )
     assert created(store, defined).definition == defined
+
+
+def test_a_campaign_that_was_cancelled_meanwhile_is_not_set_running(store: SqlStore) -> None:
+    seen = created(store)
+    store.change_state(seen.id, CampaignState.CANCELLED, by="ada", why="a mistake")
+    assert Custody(store).set_running(seen).state is CampaignState.CANCELLED
+    taken_up_again = Custody(store).set_running(store.campaign(seen.id))
+    assert taken_up_again.state is CampaignState.RUNNING
+    assert Custody(store).set_running(seen).state is CampaignState.RUNNING

@@ -55,7 +55,7 @@ def test_checks_are_the_same_as_the_code_describes(empty_database_url: str) -> N
     assert {(table, str(name)) for table, name in found} == {
         (table, str(name)) for table, name in described
     }
-    assert len(found) == 4
+    assert len(found) == 5
 
 
 def test_partial_indexes_are_the_ones_that_the_code_describes(empty_database_url: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import getpass
+from contextlib import suppress
 from dataclasses import dataclass
 
-from fieldlab.domain.errors import IllegalTransition
+from fieldlab.domain.errors import Conflict
 from fieldlab.domain.trials import CampaignState
 from fieldlab.ports.store import Campaign
 from fieldlab.store.sql_store import SqlStore
@@ -34,18 +35,21 @@ class Custody:
         return self._store.change_state(campaign_id, CampaignState.PAUSED, by=whoami(), why=why)
 
     def set_running(self, campaign: Campaign) -> Campaign:
-        """Let engines take the campaign's trials; take over from engines that died."""
+        """Let engines take the campaign's trials; take over from engines that died.
+
+        Who has paused or cancelled it since ``campaign`` was read has the last word.
+        """
         self.take_over(campaign)
-        current = self._store.campaign(campaign.id)
-        if current.state is CampaignState.RUNNING:
-            return current
-        try:
-            return self._store.change_state(campaign.id, CampaignState.RUNNING, by=whoami(), why="")
-        except IllegalTransition:
-            current = self._store.campaign(campaign.id)
-            if current.state is CampaignState.RUNNING:  # another engine was faster
-                return current
-            raise
+        if campaign.state is not CampaignState.RUNNING:
+            with suppress(Conflict):
+                return self._store.change_state(
+                    campaign.id,
+                    CampaignState.RUNNING,
+                    by=whoami(),
+                    why="",
+                    expected=campaign.state,
+                )
+        return self._store.campaign(campaign.id)
 
     def take_over(self, campaign: Campaign) -> int:
         """Write out the engines that died; how many attempts were lost with them."""

@@ -15,7 +15,7 @@ from fieldlab.execution.sequences import quasi_sequence
 
 def load_definition(path: Path) -> Definition:
     """Read and check a definition's file; see :func:`fieldlab.definitions.load`."""
-    return load(path, quasi=quasi_sequence, tools=_tools(), executors=EXECUTORS.keys())
+    return load(path, quasi=quasi_sequence, tools=_tools(), executors=EXECUTORS)
 
 
 def read_definition(data: Mapping[str, Any], folder: Path, tool: str) -> Definition:
@@ -29,7 +29,7 @@ def read_definition(data: Mapping[str, Any], folder: Path, tool: str) -> Definit
         The kind of its tool, which needn't be one that a file can name.
     """
     return from_mapping(
-        data, folder, quasi=quasi_sequence, tools=_tools() | {tool}, executors=EXECUTORS.keys()
+        data, folder, quasi=quasi_sequence, tools=_tools() | {tool}, executors=EXECUTORS
     )
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldlab.app.custody import Custody, Ended, whoami
-from fieldlab.app.executors import EXECUTORS, local_executor, setup_of
+from fieldlab.app.executors import check_tool
+from fieldlab.app.setups import setup_of
 from fieldlab.domain.definition import Definition
-from fieldlab.domain.errors import BadInput, StoreReadOnly, nearest
+from fieldlab.domain.errors import StoreReadOnly
 from fieldlab.domain.trials import CampaignState, TrialState
-from fieldlab.ports.executor import Executor, Setup
 from fieldlab.ports.store import Campaign
 from fieldlab.settings import Settings, load_settings
 from fieldlab.store.database import Database
@@ -62,13 +62,17 @@ class Lab:
     # --- from a definition to a campaign ------------------------------------------------------
 
     @staticmethod
-    def check(definition: Definition, functions: Path | None = None) -> None:
+    def check(
+        definition: Definition, functions: Path | None = None, settings: Settings | None = None
+    ) -> None:
         """Check all that can be checked before the first trial, the tool in a process of its own.
 
         Parameters
         ----------
         functions
             The lab's folder of shipped functions, if the definition names one of them.
+        settings
+            Say which sites there are; the current folder's lab's if absent.
 
         Raises
         ------
@@ -79,18 +83,11 @@ class Lab:
 
         from fieldlab.engine.hosting import in_own_loop
 
-        if definition.executor.kind not in EXECUTORS:
-            raise BadInput(
-                f"There is no executor '{definition.executor.kind}'",
-                remedy=nearest(definition.executor.kind, EXECUTORS)
-                or f"Executors: {', '.join(EXECUTORS)}",
-                key=("executor",),
-            )
         with tempfile.TemporaryDirectory(
             prefix="fieldlab-check-", ignore_cleanup_errors=True
         ) as scratch:
             setup = setup_of(definition, Path(scratch), functions)
-            in_own_loop(lambda: _start_and_stop(local_executor(1), setup))
+            in_own_loop(lambda: check_tool(settings or load_settings(), definition, setup))
 
     def check_names(self, definition: Definition) -> None:
         """Refuse a definition that names a project, experimenter or funding which isn't here.
@@ -260,10 +257,3 @@ def _keep_from_git(settings: Settings) -> None:
             f"The lab's folder {settings.home} can't be made: {error.strerror}",
             remedy="Choose another place with FIELDLAB_HOME",
         ) from error
-
-
-async def _start_and_stop(executor: Executor, setup: Setup) -> None:
-    try:
-        await executor.start(setup)
-    finally:
-        await executor.stop()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from fieldlab.app.custody import Custody, Ended, whoami
-from fieldlab.app.executors import EXECUTORS, setup_of
-from fieldlab.domain.errors import FieldlabError, Halted, StoreUnavailable
+from fieldlab.app.executors import make_executor
+from fieldlab.app.setups import setup_of
+from fieldlab.domain.errors import FieldlabError, Halted, HostsLost, StoreUnavailable
+from fieldlab.domain.ids import uuid7
 from fieldlab.domain.parameters import TrialSequence
 from fieldlab.engine.feed import Feed
 from fieldlab.engine.hosting import RunThread
@@ -22,7 +25,20 @@ from fieldlab.settings import Settings
 from fieldlab.store.sql_store import SqlStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What runs while there is nothing to run."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    def drain(self) -> None:
+        """Wait no longer."""
+        self.over.set()
+
+    stop = drain
+
+
+@dataclass(slots=True, kw_only=True)
 class Launch:
     """What a run of a campaign is told; see :meth:`fieldlab.app.Lab.launch`."""
 
@@ -51,8 +67,35 @@ class Launch:
         return ended
 
     async def _run(self, host: RunThread[Ended]) -> Ended:
+        until = None if self.for_s is None else time.monotonic() + self.for_s
+        while True:
+            try:
+                return await self._run_once(host, until)
+            except HostsLost as error:
+                self.on_trouble(f"{error.what}. The campaign goes on by itself when they are back")
+                if not await self._hosts_are_back(host, until):
+                    return Ended(
+                        campaign=self.store.campaign(self.campaign.id),
+                        interrupted=host.interruptions > 0,
+                    )
+
+    async def _hosts_are_back(self, host: RunThread[Ended], until: float | None) -> bool:
+        """Wait, with the campaign paused, until there are enough hosts; False if told to stop."""
+        from fieldlab.app.benches import wait_for_hosts
+
+        waiting = Waiting()
+        host.attach(waiting, until and max(until - time.monotonic(), 0.0))
+        paused = self.store.campaign(self.campaign.id)
+        if not await wait_for_hosts(self.settings, paused.definition, waiting.over):
+            return False
+        current = self.store.campaign(self.campaign.id)
+        self.campaign = current
+        return current.state is paused.state  # nobody has cancelled it, or runs it elsewhere
+
+    async def _run_once(self, host: RunThread[Ended], until: float | None) -> Ended:
         engine = await self._ready()
-        host.attach(engine, self.for_s)
+        for_s = None if until is None else max(until - time.monotonic(), 0.0)
+        host.attach(engine, for_s)
         try:
             ended = await engine.run()
         except StoreUnavailable:
@@ -73,13 +116,14 @@ class Launch:
         """Start the executor, find out what its trials are made with, let them be taken."""
         definition = self.campaign.definition
         check_code(definition, self.settings.provenance)
-        executor = EXECUTORS[definition.executor.kind](definition)
+        executor = make_executor(self.settings, self.store.database, definition, self.on_trouble)
         # while the workers start, so that no trial waits for it
         capturing = asyncio.create_task(
             asyncio.to_thread(captured_for, definition, self.settings.provenance)
         )
         attempts = self.settings.attempts / self.campaign.name
-        await executor.start(setup_of(definition, attempts, self.settings.functions))
+        known = {"engine_id": uuid7(), "campaign": self.campaign.name}
+        await executor.start(setup_of(definition, attempts, self.settings.functions, **known))
         try:
             campaign = self.custody.set_running(self.campaign)
             captured = await capturing
@@ -97,7 +141,12 @@ class Launch:
                 self.sequence,
                 sheet,
                 Reports(listener=self.listener, on_trouble=self.on_trouble),
-                me=this_engine(executor.slots, user=whoami(), provenance=captured.provenance),
+                me=this_engine(
+                    executor.slots,
+                    user=whoami(),
+                    provenance=captured.provenance,
+                    engine_id=known["engine_id"],
+                ),
                 feed=self.feed,
             )
         except BaseException:

@@ -15,7 +15,7 @@ import typer
 
 from fieldlab.cli.errors import ExitCode
 from fieldlab.cli.output import Json, show_facts, write_json
-from fieldlab.domain.errors import FieldlabError
+from fieldlab.domain.errors import FieldlabError, sentences
 
 #: less free space than this is reported, bytes
 _LITTLE_SPACE = 1 << 30
@@ -80,6 +80,7 @@ def _findings() -> Iterator[Finding]:
     yield from _tools()
     yield from _extras()
     yield _git()
+    yield _sandbox()
     yield _workers()
     yield _clock()
 
@@ -172,6 +173,16 @@ def _git() -> Finding:
     if program is None:
         return Finding("git", Health.NOTE, "not installed; attempts don't record their commit")
     return Finding("git", Health.OK, f"{program}, to record the commit of every attempt")
+
+
+def _sandbox() -> Finding:
+    from fieldlab.sandbox import needs
+
+    what, remedy = needs.missing()
+    if what:
+        return Finding("sandbox", Health.NOTE, f"can't run: {sentences(what, remedy)}")
+    how = "in a user namespace" if needs.is_rootless() else "as root"
+    return Finding("sandbox", Health.OK, f"virtual hosts can run, {how}")
 
 
 def _workers() -> Finding:

@@ -24,6 +24,7 @@ _MODULES = (
     "bus",
     "actors",
     "perftest",
+    "sandbox",
     "database",
     "doctor",
 )

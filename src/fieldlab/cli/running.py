@@ -99,7 +99,7 @@ def run_definition(
     from fieldlab.cli.links import changed_links
 
     with located(file):
-        app.Lab.check(definition)
+        app.Lab.check(definition, settings=settings)
     warn_of_oversights(file, definition, app.Lab.sequence(definition))
     with app.opened(settings, create=True) as lab:
         with located(file):

@@ -17,16 +17,19 @@ from fieldlab.definitions.model import (
     Guard,
     LocalExecutor,
     Retry,
+    SshExecutor,
 )
 from fieldlab.definitions.placeholders import unknown_placeholders
 from fieldlab.definitions.problems import keys_of, shown, translated
 from fieldlab.definitions.space_model import Space
 from fieldlab.definitions.validators import as_word
 from fieldlab.domain.definition import Definition, ExecutorSpec, ToolSpec
-from fieldlab.domain.errors import Problem, nearest
+from fieldlab.domain.errors import BadInput, Problem, nearest
 from fieldlab.domain.fields import Key
+from fieldlab.domain.noise import noise_of
 from fieldlab.domain.policies import FailureGuard, RetryPolicy
 
+_EXECUTORS: dict[str, type[BaseModel]] = {"local": LocalExecutor, "ssh": SshExecutor}
 _Model = TypeVar("_Model", bound=BaseModel)
 _MAPPING = "a mapping (key: value)"
 
@@ -59,6 +62,7 @@ class Checked:
             retry=_retry(top.retry),
             guard=FailureGuard(consecutive_failures=top.guard.consecutive_failures),
             timeout_s=top.timeout,
+            noise=self.noise,
             description=top.description,
             project=top.project,
             experimenter=top.experimenter,
@@ -66,8 +70,18 @@ class Checked:
             folder=folder,
         )
 
+    @property
+    def noise(self) -> dict[str, Any]:
+        """The noise as stated, without what isn't."""
+        stated = self.top.noise if self.top else None
+        return stated.model_dump(exclude_defaults=True) if stated else {}
+
     def parameter_problems(self, names: Collection[str]) -> Iterator[Problem]:
         """Find what doesn't fit the parameters: placeholders, and results of the same name."""
+        try:
+            noise_of(self.noise, dict.fromkeys(names))
+        except BadInput as error:
+            yield from error.problems
         if self.command is None:
             return
         texts: list[tuple[Key, str]] = [
@@ -220,10 +234,14 @@ def _read_executor(
         what = f"the options must be {_MAPPING}, not {shown(options)}"
         problems.append(Problem(what=what, remedy=f"Write {kind}: {{slots: 4}}", key=key))
         return None
-    counted = options if kind == "local" else {k: v for k, v in options.items() if k == "slots"}
-    local = _validated(LocalExecutor, dict(counted), key, problems)
-    others = {name: value for name, value in options.items() if name != "slots"}
-    return None if local is None else ExecutorSpec(kind=kind, slots=local.slots, options=others)
+    known = _EXECUTORS.get(kind)
+    counted = options if known else {k: v for k, v in options.items() if k == "slots"}
+    model = _validated(known or LocalExecutor, dict(counted), key, problems)
+    if model is None:
+        return None
+    given = model.model_dump() if known else dict(options)
+    slots = given.pop("slots", 0)
+    return ExecutorSpec(kind=kind, slots=slots, options=given)
 
 
 def _no_kind(what: str, data: Mapping[str, Any], known: Set[str]) -> Problem:

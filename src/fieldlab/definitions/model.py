@@ -56,6 +56,8 @@ Duration = Annotated[
         | Annotated[str, Field(pattern=_DURATION_PATTERN)],
     ),
 ]
+#: a number, or "{parameter}"
+_Noise = float | str
 _Code = Annotated[int, Field(ge=0, le=255)]
 _Written = bool | int | float | str
 Word = Annotated[
@@ -203,6 +205,74 @@ class LocalExecutor(Part):
     )
 
 
+class SshExecutor(Part):
+    """Processes on the hosts of a site, reached by ssh."""
+
+    site: Name = Field(
+        default="",
+        description="The site of fieldlab.toml; absent: the only one that there is.",
+    )
+    slots: Annotated[int, AfterValidator(checked_slots)] = Field(
+        default=0,
+        ge=0,
+        description="Attempts at a time; 0 is as many as the site has hosts for.",
+        json_schema_extra={"maximum": MOST_SLOTS},
+    )
+    tags: list[str] = Field(default=[], description="Only hosts that have all of these tags.")
+    send: list[Annotated[str, AfterValidator(checked_file)]] = Field(
+        default=[],
+        description="Files and folders beside the definition that every attempt gets on its hosts.",
+    )
+    restart: Literal["never", "campaign", "test", "failures"] = Field(
+        default="never",
+        description="When hosts are restarted: as a campaign begins, before each attempt, or after "
+        "restart_after failures in a row that weren't the trial's fault.",
+    )
+    restart_after: int = Field(
+        default=3, ge=1, description="Failures in a row of one host, for restart: failures."
+    )
+    restart_limit: Duration = Field(
+        default=300.0, description="A restart may take so long until the host is really back."
+    )
+    power_cycle_after: Duration = Field(
+        default=120.0,
+        description="A host that hasn't answered for so long has its power cycled, if its site "
+        "says how.",
+    )
+    lost_after: Duration = Field(
+        default=600.0,
+        description="A host that hasn't answered for so long is lost: people are told.",
+    )
+    wait: Duration = Field(
+        default=3600.0,
+        description="Too few hosts for so long pause the campaign, which goes on when they answer.",
+    )
+    compress: bool = Field(
+        default=True, description="Pack what attempts bring back, as outputs.tar.zst."
+    )
+    metrics: bool = Field(
+        default=False,
+        description="Watch processors, memory and network of the hosts once a second.",
+    )
+
+
+class Noise(Part):
+    """Noise on the network of the hosts while a trial runs, in netem's terms."""
+
+    loss_percent: _Noise = Field(default=0.0, description="Packets that are lost.")
+    duplicate_percent: _Noise = Field(default=0.0, description="Packets that come twice.")
+    corrupt_percent: _Noise = Field(default=0.0, description="Packets with an error in a bit.")
+    rate: str = Field(default="", description='Bandwidth, such as "10mbit"; absent: no limit.')
+    delay_ms: _Noise = Field(default=0.0, description="Delay of each packet.")
+    jitter_ms: _Noise = Field(default=0.0, description="So much more or less.")
+    correlation_percent: _Noise = Field(
+        default=0.0, description="How much a delay depends on the one before."
+    )
+    distribution: str = Field(
+        default="", description="Of the delays: uniform, normal, pareto or paretonormal."
+    )
+
+
 class Executors(BaseModel):
     """An executor by its name, with its options."""
 
@@ -212,6 +282,7 @@ class Executors(BaseModel):
     __pydantic_extra__: dict[str, dict[str, Any] | None]
 
     local: LocalExecutor | None = Field(default=None, description="Processes on this machine.")
+    ssh: SshExecutor | None = Field(default=None, description="Processes on hosts of a site.")
 
 
 def _any(value: Any) -> Any:
@@ -233,7 +304,8 @@ class ExperimentFile(Part):
         BeforeValidator(_any, json_schema_input_type=FunctionTool | CommandTool | InstalledTool),
     ] = Field(description="What each trial runs: one of function, command or an installed tool.")
     executor: Annotated[Any, BeforeValidator(_any, json_schema_input_type=str | Executors)] = Field(
-        default="local", description="Where attempts run: local, or {local: {slots: 4}}."
+        default="local",
+        description="Where attempts run: local, or {ssh: {site: bench}}.",
     )
     retry: Annotated[
         Retry,
@@ -248,6 +320,10 @@ class ExperimentFile(Part):
     ] = Field(default=Guard(), description="Failures in a row that pause the campaign, or off.")
     timeout: Duration = Field(
         default=0.0, description='Longest time one attempt may take: 30, "5m"; 0 has no limit.'
+    )
+    noise: Noise | None = Field(
+        default=None,
+        description='Noise on the network of the hosts during each trial; "{loss}" is a parameter.',
     )
     space: Annotated[Mapping[str, Any], BeforeValidator(_any, json_schema_input_type=Space)] = (
         Field(default={}, description="The parameter space; absent: one trial.")

@@ -66,6 +66,8 @@ class Definition:
     guard: FailureGuard = field(default_factory=FailureGuard)
     #: longest time that one attempt may take; 0 has no limit
     timeout_s: float = 0.0
+    #: noise on the network while a trial runs, see :mod:`fieldlab.domain.noise`
+    noise: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     project: str = ""
     experimenter: str = ""
@@ -75,8 +77,9 @@ class Definition:
 
     @property
     def identity(self) -> str:
-        """Fingerprint of what decides a trial's results besides its parameters: the tool."""
-        return digest([self.tool.kind, self.tool.options])
+        """Fingerprint of what decides a trial's results besides its parameters: tool and noise."""
+        tool = [self.tool.kind, self.tool.options]
+        return digest([*tool, self.noise] if self.noise else tool)
 
     @property
     def takes_points(self) -> bool:

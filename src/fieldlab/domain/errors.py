@@ -20,8 +20,11 @@ FieldlabError
 ├── Halted (RuntimeError)            a campaign stopped before a trial that somebody waits for ended
 ├── HostError (RuntimeError)         a host can't be used
 │   ├── HostUnreachable              no connection, or it broke (transient)
+│   │   └── HostLoginRefused         it doesn't let this user in
 │   ├── HostKeyRefused               its key is unknown, or not the one it had
+│   ├── HostsLost                    too few hosts have answered for a long time
 │   └── TransferFailed               it refuses a file
+├── SandboxError (RuntimeError)      virtual hosts, or a fault in them, can't be had here
 ├── NotSent (RuntimeError)           a message to people didn't go out (transient)
 ├── MachineError (OSError)           the machine refuses a file, or what is to be written
 └── MissingExtra (ImportError)       an optional part of fieldlab isn't installed
@@ -259,16 +262,35 @@ class HostUnreachable(HostError):
     transient = True
 
 
+class HostLoginRefused(HostUnreachable):
+    """A host doesn't let this user in; it won't before somebody changes that."""
+
+    code = "host-login-refused"
+    transient = False
+
+
 class HostKeyRefused(HostError):
     """A host's key is unknown, or not the one that it had."""
 
     code = "host-key-refused"
 
 
+class HostsLost(HostError):
+    """Too few hosts have answered for a long time."""
+
+    code = "hosts-lost"
+
+
 class TransferFailed(HostError):
     """A host refuses a file, or to give one."""
 
     code = "transfer-failed"
+
+
+class SandboxError(FieldlabError, RuntimeError):
+    """Virtual hosts can't be had on this machine, or a fault didn't take hold in them."""
+
+    code = "sandbox"
 
 
 class NotSent(FieldlabError, RuntimeError):

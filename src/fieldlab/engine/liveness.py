@@ -82,11 +82,13 @@ def this_place() -> Place:
     )
 
 
-def this_engine(slots: int, *, user: str = "", provenance: Provenance | None = None) -> Engine:
+def this_engine(
+    slots: int, *, user: str = "", provenance: Provenance | None = None, engine_id: str = ""
+) -> Engine:
     """Describe the engine that this process is about to be."""
     here = this_place()
     return Engine(
-        id=uuid7(),
+        id=engine_id or uuid7(),
         host=here.host,
         pid=here.pid,
         process_started=here.process_started,

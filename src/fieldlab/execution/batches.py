@@ -62,7 +62,7 @@ def read_outcomes(message: Message, batch: Batch, ordinals: Sequence[int]) -> Ou
     """
     try:
         shapes = [Shape(tuple(names), tuple(types)) for names, types in message["shapes"]]
-        records = [AttemptRecord._make(each) for each in message["records"]]
+        records = [_record(each) for each in message["records"]]
         parameters = frozenset(message["parameters"])
         excluded = int(message["excluded"])
         if message["outcomes"] != batch.id or not _are_texts(parameters, *map(_texts, shapes)):
@@ -80,6 +80,13 @@ def read_outcomes(message: Message, batch: Batch, ordinals: Sequence[int]) -> Ou
     return Outcomes(
         batch=batch.id, shapes=shapes, records=records, parameters=parameters, excluded=excluded
     )
+
+
+def _record(fields: Sequence[Any]) -> AttemptRecord:
+    """Read a record; what only an executor knows isn't a worker's to say."""
+    if len(fields) != len(_TYPES):
+        raise ValueError(f"a record of {len(fields)} fields")
+    return AttemptRecord(*fields)
 
 
 def _texts(shape: Shape) -> tuple[str, ...]:

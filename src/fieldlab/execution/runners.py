@@ -152,7 +152,7 @@ class CommandRunner:
         )
         try:
             plan = self.tool.plan(point, place)
-            _prepare(folder, out, plan, point)
+            prepare_folder(folder, out, plan, point)
         except OSError as error:
             explanation = f"The folder {folder} can't be made: {error}"
             return Ended([], one_line(error), FailureClass.INFRASTRUCTURE, error=explanation)
@@ -162,7 +162,7 @@ class CommandRunner:
             return self._run(folder, out, plan)
         except OSError as error:
             explanation = f"The command can't be run in {folder}: {str(error)[:TAIL]}"
-            return Ended([], one_line(error), _blame(error), error=explanation)
+            return Ended([], one_line(error), blame_of(error), error=explanation)
         except Exception as error:  # noqa: BLE001 - as above
             return failed(error)
 
@@ -176,36 +176,36 @@ class CommandRunner:
             for name in process.reads:
                 path = files.get(name) or out / name
                 if path.is_file():
-                    contents[name] = _content(path)
+                    contents[name] = content_of(path)
         except BadResult as error:
             unread = error
         outcome = Outcome(exits={process.name: status}, files=contents)
         judged = self.tool.judge(outcome)
         if judged.failure is not None:
             words = " ".join(json.dumps(word) for word in process.command.argv)[:TAIL]
-            explanation = f"{judged.explanation}\ncommand: {words}\n{_tails(folder)}".rstrip()
+            explanation = f"{judged.explanation}\ncommand: {words}\n{tails_of(folder)}".rstrip()
             return Ended([], judged.status, judged.failure, status.code, explanation)
         try:
             if unread is not None:
                 raise unread
             return Ended(self.tool.parse(outcome), judged.status, exit_code=status.code)
         except BadResult as error:
-            explanation = f"{error}\n{_tails(folder)}".rstrip()
+            explanation = f"{error}\n{tails_of(folder)}".rstrip()
             return bad_result(error)._replace(error=explanation, exit_code=status.code)
 
     def _announce(self, group: int) -> None:
         self.cell.group = group
 
 
-def _prepare(folder: Path, out: Path, plan: Plan, point: Point) -> None:
+def prepare_folder(folder: Path, out: Path, plan: Plan, point: Point) -> None:
     """Make what an attempt needs before its command starts."""
-    _make_anew(folder)
+    make_anew(folder)
     if plan.writes:
         out.mkdir()
     (folder / "params.json").write_text(json.dumps(point))
 
 
-def _make_anew(folder: Path) -> None:
+def make_anew(folder: Path) -> None:
     """Make an attempt's folder; what a lost attempt of that number left in it goes."""
     try:
         folder.mkdir(parents=True)
@@ -214,13 +214,20 @@ def _make_anew(folder: Path) -> None:
         folder.mkdir(parents=True)
 
 
-def _blame(error: OSError) -> FailureClass:
+def blame_of(error: OSError) -> FailureClass:
     """Say whose fault it is: a program that isn't there is the experiment's, a full disk is not."""
     own = error.errno in _OWN_FAULTS
     return FailureClass.EXPERIMENT if own else FailureClass.INFRASTRUCTURE
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """Read a file of results.
+
+    Raises
+    ------
+    BadResult
+        It is too large for that.
+    """
     size = path.stat().st_size
     if size > LARGEST_FILE:
         raise BadResult(
@@ -232,11 +239,11 @@ def _content(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _tails(folder: Path) -> str:
-    """Show the ends of both outputs."""
+def tails_of(folder: Path, prefix: str = "") -> str:
+    """Show the ends of both outputs of a process, in files whose names begin so."""
     parts = []
-    for name in ("stdout", "stderr"):
-        path = folder / name
+    for name in (STDOUT, STDERR):
+        path = folder / f"{prefix}{name}"
         if path.is_file() and (size := path.stat().st_size):
             with path.open("rb") as file:
                 file.seek(max(0, size - TAIL))
@@ -282,13 +289,20 @@ def make_tool(
     BadInput
         There is no such tool, its options are wrong, or it doesn't fit the space.
     """
-    tool = _tool(kind)(options, timeout_s)
+    tool = find_tool(kind)(options, timeout_s)
     if isinstance(tool, CheckedTool):
         tool.check(names)
     return tool
 
 
-def _tool(kind: str) -> Callable[[Mapping[str, Any], float], Tool]:
+def find_tool(kind: str) -> Callable[[Mapping[str, Any], float], Tool]:
+    """Find what makes tools of a kind: fieldlab's own, or an installed package's.
+
+    Raises
+    ------
+    BadInput
+        There is none.
+    """
     if kind == "command":
         return CommandTool
     installed = {each.name: each for each in entry_points(group="fieldlab.tools")}

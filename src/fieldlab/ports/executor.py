@@ -18,6 +18,28 @@ class Shape(NamedTuple):
     types: tuple[str, ...]
 
 
+class Step(NamedTuple):
+    """Something that was done in an attempt, besides running its processes or that."""
+
+    #: "ping", "ssh check", "send", "run", "fetch" …
+    name: str
+    #: Unix time, s
+    started: float
+    duration_s: float
+    #: what came of it, for people
+    note: str = ""
+
+
+class Circumstances(NamedTuple):
+    """On which hosts an attempt ran, and what was done there."""
+
+    hosts: tuple[str, ...] = ()
+    #: tries that it took until each of the hosts answered, in all
+    pings: int = 0
+    ssh_checks: int = 0
+    steps: Sequence[Step] = ()
+
+
 class AttemptRecord(NamedTuple):
     """How one attempt ended. A tuple, because tens of thousands pass in a second."""
 
@@ -43,6 +65,8 @@ class AttemptRecord(NamedTuple):
     error: str
     #: (index of the shape, values) for each result row
     rows: Sequence[tuple[int, Sequence[Any]]]
+    #: None: it ran on this machine
+    circumstances: Circumstances | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,6 +132,10 @@ class Setup:
     functions: str = ""
     #: s; 0 has no limit
     timeout_s: float = 0.0
+    #: the engine that the executor works for
+    engine_id: str = ""
+    #: how it is called where hosts are held
+    campaign: str = ""
     #: failures in a row after which a slot hands its batch back; 0 never does
     patience: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import Barrier
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +39,24 @@ class Ran:
     started: float = 0.0
 
 
+class Gate(Protocol):
+    """What several commands wait at to start together, such as an ``asyncio.Barrier``."""
+
+    async def wait(self) -> object:
+        """Wait until it opens.
+
+        Raises
+        ------
+        BrokenBarrierError
+            Another command gave up.
+        """
+        ...
+
+    async def abort(self) -> object:
+        """Say that this command won't come, so that nobody waits for it."""
+        ...
+
+
 class Host(Protocol):
     """A machine.
 
@@ -58,7 +75,7 @@ class Host(Protocol):
         command: Command,
         sink: Sink | None = None,
         *,
-        start: Barrier | None = None,
+        start: Gate | None = None,
         mark: str = "",
     ) -> Ran:
         """Run a command to its end, in a process group of its own.

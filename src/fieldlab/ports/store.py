@@ -332,12 +332,25 @@ class CampaignStore(Protocol):
         ...
 
     def change_state(
-        self, campaign_id: int, target: CampaignState, *, by: str, why: str
+        self,
+        campaign_id: int,
+        target: CampaignState,
+        *,
+        by: str,
+        why: str,
+        expected: CampaignState | None = None,
     ) -> Campaign:
         """Take the campaign to another state.
 
+        Parameters
+        ----------
+        expected
+            The state that it is to be in, if only from that one.
+
         Raises
         ------
+        Conflict
+            It isn't in the expected state.
         IllegalTransition
             Its lifecycle doesn't allow that; the message says what it allows.
         """

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from fieldlab.domain.definition import Definition
-from fieldlab.domain.errors import UnknownName, nearest
+from fieldlab.domain.errors import Conflict, UnknownName, nearest
 from fieldlab.domain.lifecycle import Role
 from fieldlab.domain.trials import CAMPAIGN, CampaignState, TrialState
 from fieldlab.ports.store import Campaign
@@ -83,10 +83,21 @@ def find_campaign(connection: sa.Connection, name: str) -> Campaign:
 
 
 def change_state(
-    connection: sa.Connection, campaign_id: int, target: CampaignState, *, by: str, why: str
+    connection: sa.Connection,
+    campaign_id: int,
+    target: CampaignState,
+    *,
+    by: str,
+    why: str,
+    expected: CampaignState | None = None,
 ) -> Campaign:
-    """Take a campaign to another state, as the person ``by``."""
+    """Take a campaign to another state, as the person ``by``; see the port."""
     campaign = lock_campaign(connection, campaign_id)
+    if expected is not None and campaign.state is not expected:
+        raise Conflict(
+            f"Campaign {campaign.name} is {campaign.state} by now, and was {expected}",
+            remedy="Look at it again with `fieldlab status`",
+        )
     values: dict[str, Any] = {"note": why}
     if target is CampaignState.RUNNING:
         values |= {"consecutive_failures": 0, "ended_at": None}

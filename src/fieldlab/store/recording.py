@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from fieldlab.domain.trials import AttemptState, CampaignState, FailureClass, TrialState
-from fieldlab.ports.executor import AttemptRecord, Outcomes, Running, Shape
+from fieldlab.ports.executor import AttemptRecord, Circumstances, Outcomes, Running, Shape
 from fieldlab.ports.store import Campaign, Recording
 from fieldlab.store import tables
 from fieldlab.store.bulk import chunks
@@ -26,6 +27,7 @@ _ENDED = (
     "trial_id", "number", "campaign_id", "sequence", "status", "failure", "started_at",
     "ended_at", "engine_id", "exit_code", "error",
 )  # fmt: skip
+_WHERE = ("pings", "ssh_checks", "hosts", "steps")
 #: number is a match column here, as the trial may be at a later attempt by now
 _MOVED = ("id", "attempts", "used", "lost", "due_at")
 
@@ -181,10 +183,10 @@ class Recorder:
         )
 
     def _write_attempts(self, won: Sequence[_Ended]) -> None:
-        groups: dict[tuple[bool, str], list[tuple[Any, ...]]] = defaultdict(list)
+        groups: dict[tuple[bool, str, bool], list[tuple[Any, ...]]] = defaultdict(list)
         for sequence, each in enumerate(won, self.campaign.attempts + 1):
             record = each.record
-            row = (
+            row: tuple[Any, ...] = (
                 each.trial_id,
                 record.number,
                 self.campaign.id,
@@ -197,8 +199,11 @@ class Recorder:
                 record.exit_code,
                 _storable(record.error) or None,
             )
-            groups[each.expected == TrialState.RUNNING, record.state].append(row)
-        for (begun, state), rows in groups.items():
+            elsewhere = record.circumstances is not None
+            if record.circumstances is not None:
+                row += _where(record.circumstances)
+            groups[each.expected == TrialState.RUNNING, record.state, elsewhere].append(row)
+        for (begun, state, elsewhere), rows in groups.items():
             expected = AttemptState.RUNNING if begun else AttemptState.NEW
             advance_all(
                 self.connection,
@@ -206,7 +211,7 @@ class Recorder:
                 expected,
                 state,
                 Cause(actor=self.engine_id),
-                _ENDED,
+                (*_ENDED, *_WHERE) if elsewhere else _ENDED,
                 rows,
             )
 
@@ -290,6 +295,16 @@ class Recorder:
                 Cause(actor=self.engine_id, reason=note),
                 note=note,
             )
+
+
+def _where(known: Circumstances) -> tuple[int, int, str, str]:
+    """Write the circumstances of an attempt as its row has them."""
+    steps = [
+        {"name": each.name, "started": round(each.started, 6), "s": round(each.duration_s, 6)}
+        | ({"note": _storable(each.note)} if each.note else {})
+        for each in known.steps
+    ]
+    return known.pings, known.ssh_checks, ",".join(known.hosts), json.dumps(steps)
 
 
 def _last_failure(won: Sequence[_Ended]) -> str:

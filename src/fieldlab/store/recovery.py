@@ -12,6 +12,7 @@ from fieldlab.domain.trials import AttemptState, CampaignState, FailureClass, Tr
 from fieldlab.ports.store import Campaign
 from fieldlab.store import tables
 from fieldlab.store.campaigns import add_counts, lock_campaign
+from fieldlab.store.holding import free_hosts
 from fieldlab.store.transitions import ATTEMPTS, CAMPAIGNS, TRIALS, Cause, advance_all, remark
 
 
@@ -40,6 +41,7 @@ def recover(
             connection.execute(
                 sa.update(leases).where(leases.c.engine_id == engine_id).values(engine_id=None)
             )
+            free_hosts(connection, engine_id)
             sequence = campaign.attempts + lost
             taken_over = _lose_attempts(connection, campaign, cause, sequence, 0 if stopped else 1)
             lost += taken_over

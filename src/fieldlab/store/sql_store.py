@@ -34,6 +34,7 @@ from fieldlab.store import (
 )
 from fieldlab.store.bulk import chunks, insert_rows
 from fieldlab.store.database import Database, clock
+from fieldlab.store.holding import engine_sign
 from fieldlab.store.results import ResultsTable, stream
 
 
@@ -132,20 +133,7 @@ class SqlStore:
                     engines.c.campaign_id == campaign_id, engines.c.ended_at.is_(None)
                 )
             ).all()
-        return [
-            EngineSign(
-                engine=Engine(
-                    id=row.id,
-                    host=row.host,
-                    pid=row.pid,
-                    process_started=row.process_started,
-                    slots=row.slots,
-                    machine=row.machine or "",
-                ),
-                silent_s=now - row.heartbeat_at.timestamp(),
-            )
-            for row in rows
-        ]
+        return [engine_sign(row, now) for row in rows]
 
     def recover(self, campaign_id: int, engine_ids: Sequence[str]) -> int:
         if not engine_ids:
@@ -227,10 +215,18 @@ class SqlStore:
             return submitting.endings(connection, results, trial_ids)
 
     def change_state(
-        self, campaign_id: int, target: CampaignState, *, by: str, why: str
+        self,
+        campaign_id: int,
+        target: CampaignState,
+        *,
+        by: str,
+        why: str,
+        expected: CampaignState | None = None,
     ) -> Campaign:
         with self.database.begin() as connection:
-            return campaigns.change_state(connection, campaign_id, target, by=by, why=why)
+            return campaigns.change_state(
+                connection, campaign_id, target, by=by, why=why, expected=expected
+            )
 
     def requeue(self, campaign_id: int, states: Collection[TrialState], *, by: str) -> int:
         """Queue failed or cancelled trials again; how many there were."""

@@ -16,7 +16,7 @@ from fieldlab.domain import trials as lifecycles
 from fieldlab.domain.lifecycle import Lifecycle
 
 #: the newest migration; a database that says something newer is refused
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 
 metadata = sa.MetaData(
     naming_convention={
@@ -256,6 +256,9 @@ attempts = sa.Table(
     sa.Column("pings", sa.Integer, nullable=False, server_default="0"),
     sa.Column("ssh_checks", sa.Integer, nullable=False, server_default="0"),
     sa.Column("error", sa.Text),
+    # names of the hosts it ran on, separated by commas; JSON of what was done, step by step
+    sa.Column("hosts", sa.Text),
+    sa.Column("steps", sa.Text),
     sa.Index("ix_attempts_campaign_id_sequence", "campaign_id", "sequence", unique=True),
     partial_index("ix_attempts_running", "campaign_id", "engine_id", where="state = 'running'"),
     sqlite_with_rowid=False,

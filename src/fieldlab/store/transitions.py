@@ -17,8 +17,9 @@ import sqlalchemy as sa
 from fieldlab.domain.errors import Conflict
 from fieldlab.domain.lifecycle import Lifecycle, Role
 from fieldlab.domain.messages import DELIVERY, Envelope
+from fieldlab.domain.sites import HOST
 from fieldlab.domain.trials import ATTEMPT, CAMPAIGN, TRIAL
-from fieldlab.store import bus_tables, tables
+from fieldlab.store import bus_tables, host_tables, tables
 from fieldlab.store.bulk import insert_rows, update_rows
 from fieldlab.store.posting import post
 
@@ -40,6 +41,7 @@ ATTEMPTS = Entity(
     lifecycle=ATTEMPT, table=tables.attempts, key=("trial_id", "number"), rowless=True
 )
 CAMPAIGNS = Entity(lifecycle=CAMPAIGN, table=tables.campaigns)
+HOSTS = Entity(lifecycle=HOST, table=host_tables.hosts)
 DELIVERIES = Entity(lifecycle=DELIVERY, table=bus_tables.deliveries)
 
 

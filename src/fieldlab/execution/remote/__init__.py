@@ -1,0 +1,1 @@
+"""Attempts on hosts: processes that start together on several machines."""

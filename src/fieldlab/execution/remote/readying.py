@@ -1,0 +1,94 @@
+"""What is made ready of a definition for a site, and checked, before there is a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fieldlab.domain.errors import BadInput
+from fieldlab.domain.noise import Noise
+from fieldlab.domain.parameters import TrialSequence, sequence_from
+from fieldlab.domain.sites import Site
+from fieldlab.execution.functions import FUNCTION_KINDS
+from fieldlab.execution.remote import noise as noises
+from fieldlab.execution.remote.choosing import ANY_ONE, Wish, wish_of
+from fieldlab.execution.runners import make_tool
+from fieldlab.execution.sequences import quasi_sequence
+from fieldlab.ports.executor import Setup
+from fieldlab.ports.tool import SpreadTool, Tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """How attempts are made; see the executor's keys of the definition."""
+
+    #: attempts at a time; 0: as many as there are hosts for
+    slots: int = 0
+    tags: tuple[str, ...] = ()
+    send: tuple[str, ...] = ()
+    metrics: bool = False
+    #: of the network, as stated in the definition
+    noise: Mapping[str, Any] = field(default_factory=dict)
+    #: packs a folder into a file beside it, and removes it
+    pack: Callable[[Path], Path] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readied:
+    """What an executor runs attempts with."""
+
+    sequence: TrialSequence
+    tool: Tool
+    wish: Wish
+    slots: int
+
+
+def ready(site: Site, ways: Ways, setup: Setup) -> Readied:
+    """Make the tool and say which hosts it needs.
+
+    Raises
+    ------
+    BadInput
+        The tool, or the site for it, can't be used.
+    """
+    sequence = sequence_from(setup.space, quasi=quasi_sequence)
+    tool = _tool_of(setup, sequence.names)
+    wish = wish_of(site, tool.roles() if isinstance(tool, SpreadTool) else ANY_ONE, ways.tags)
+    for each in ways.send:
+        if not Path(setup.folder, each).exists():
+            raise BadInput(
+                f"There is no '{each}' in {setup.folder}",
+                remedy="`send` names files and folders beside the definition",
+                key=("executor", "ssh", "send"),
+            )
+    if ways.noise:
+        for spec in wish.relevant:
+            noises.check_can(spec, Noise(), netem=True)
+    most = wish.most_at_a_time
+    return Readied(
+        sequence=sequence,
+        tool=tool,
+        wish=wish,
+        slots=min(ways.slots or most, most),
+    )
+
+
+def _tool_of(setup: Setup, names: tuple[str, ...]) -> Tool:
+    """Make the tool of a campaign, and check it against its space.
+
+    Raises
+    ------
+    BadInput
+        There is none of that name, its options are wrong, or it can't run on a host.
+    """
+    kind = setup.tool["kind"]
+    if kind in FUNCTION_KINDS:
+        raise BadInput(
+            "A Python function runs on this machine, and the executor is a site's hosts",
+            remedy="Let the hosts run a program that calls it: tool: {command: [python3, study.py]}"
+            " and executor: {ssh: {send: [study.py]}}",
+            key=("executor",),
+        )
+    return make_tool(kind, setup.tool["options"], setup.timeout_s, names)

@@ -1,0 +1,1 @@
+"""Places that results go, and ways to tell people."""
