@@ -24,6 +24,7 @@ _MODULES = (
     "bus",
     "actors",
     "site",
+    "perftest",
     "sandbox",
     "database",
     "doctor",
