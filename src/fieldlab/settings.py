@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from fieldlab.domain.errors import BadInput, Problem, nearest
+from fieldlab.domain.notifying import NOTIFY, NotifySettings, read_notify
 
 PROFILE = "fieldlab.toml"
 FOLDER = ".fieldlab"
 #: the table of `fieldlab.toml` on provenance
 PROVENANCE = "provenance"
 _TEXTS = ("database", "home")
-_KEYS = (*_TEXTS, PROVENANCE)
+_TABLES = (PROVENANCE, NOTIFY)
+_KEYS = (*_TEXTS, *_TABLES)
 _SPELLINGS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -46,6 +48,7 @@ class Settings:
     #: ``sqlite:///…`` or ``postgresql://…``
     database: str
     provenance: ProvenanceSettings = field(default_factory=ProvenanceSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
 
     @property
     def attempts(self) -> Path:
@@ -83,6 +86,7 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
         home=home,
         database=database or f"sqlite:///{home / 'lab.db'}",
         provenance=_provenance(root / PROFILE, profile.get(PROVENANCE, {}), environ),
+        notify=read_notify(profile.get(NOTIFY, {}), str(root / PROFILE), str(root), environ),
     )
 
 
@@ -180,10 +184,16 @@ def _read_profile(path: Path) -> dict[str, Any]:
         for key, value in profile.items()
         if key in _TEXTS and not isinstance(value, str)
     ]
-    if not isinstance(profile.get(PROVENANCE, {}), dict):
-        remedy = f"Begin it with a line [{PROVENANCE}]"
-        what = "must be a table"
-        problems.append(Problem(what=what, file=str(path), key=(PROVENANCE,), remedy=remedy))
+    problems += [
+        Problem(
+            what="must be a table",
+            file=str(path),
+            key=(table,),
+            remedy=f"Begin it with a line [{table}]",
+        )
+        for table in _TABLES
+        if not isinstance(profile.get(table, {}), dict)
+    ]
     if problems:
         raise BadInput.of(problems)
     return profile

@@ -23,6 +23,7 @@ _MODULES = (
     "registry",
     "bus",
     "actors",
+    "notifying",
     "database",
     "doctor",
 )

@@ -1,0 +1,1 @@
+"""Outlets: where results and messages to people go."""
