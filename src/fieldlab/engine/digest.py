@@ -63,7 +63,7 @@ def campaign_report(envelope: Envelope, campaign: Campaign) -> Report:
         remedy = f"See why with `fieldlab explain {name}`, and go on with `fieldlab resume {name}`"
     elif state is CampaignState.CANCELLED:
         remedy = ""
-    first = f"{name} {verb}{f' ({reason})' if reason else ''}: {_counts(campaign)}"
+    first = f"{name} {verb}: {'; '.join(filter(None, [reason, _counts(campaign)]))}"
     return Report(
         subject=subject,
         headline=f"{name} {verb}",
