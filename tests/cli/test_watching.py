@@ -151,10 +151,8 @@ def test_without_a_limit_everything_is_shown(frame: Frame) -> None:
 
 
 def test_few_attempts_side_by_side_make_no_high_rate(frame: Frame) -> None:
-    began, ended = (
-        datetime(2026, 1, 1, 0, 0, 0, tzinfo=UTC),
-        datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC),
-    )
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    ended = began + timedelta(seconds=10)
     latest = [replace(attempt("succeeded"), started_at=began, ended_at=ended)] * 5
     each: Watched = frame.campaigns[0]
     at_work = replace(each, view=replace(each.view, engines=1), latest=latest, running=())

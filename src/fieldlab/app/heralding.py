@@ -108,7 +108,8 @@ class Heralding:
         self._store = store
         self._tell = tell
         self._messages = SqlMessages(store.database)
-        self._milestones = Milestones(settings.notify.progress)
+        notify = settings.notify
+        self._milestones = Milestones(notify.progress if "progress" in notify.events else ())
         self._outbox: asyncio.Queue[Envelope] = asyncio.Queue()
         self._calls = StoreThread(lambda _: None)  # the engine says that the database is away
         self._heralds: list[Herald] = []

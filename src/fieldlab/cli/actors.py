@@ -133,15 +133,7 @@ def run(
     from fieldlab.execution.actors import load_actors
     from fieldlab.ports.actor import actor_name
 
-    if processes and until_idle:
-        raise BadInput(
-            "Actors in processes of their own run until they are told to stop",
-            remedy="Leave out --processes or --until-idle",
-        )
-    if not (targets or notify):
-        raise BadInput(
-            "There is nothing to run", remedy="Name a file with actors, or give --notify"
-        )
+    _check_words(targets, notify=notify, processes=processes, until_idle=until_idle)
     if under:
         messaging.end_with(under)
     folder = str(Path.cwd())
@@ -162,6 +154,20 @@ def run(
     if json:
         write_json({"ended": names})
     raise typer.Exit(ExitCode.DONE)
+
+
+def _check_words(
+    targets: Sequence[str] | None, *, notify: bool, processes: bool, until_idle: bool
+) -> None:
+    if processes and until_idle:
+        raise BadInput(
+            "Actors in processes of their own run until they are told to stop",
+            remedy="Leave out --processes or --until-idle",
+        )
+    if not (targets or notify):
+        raise BadInput(
+            "There is nothing to run", remedy="Name a file with actors, or give --notify"
+        )
 
 
 def _require_notify(lab: Lab) -> None:
