@@ -91,8 +91,7 @@ class SmtpSink:
         self.received: list[EmailMessage] = []
         self._controller = Controller(self, hostname="127.0.0.1", port=free_port())
         self.url = (
-            f"mailto://localhost:{self._controller.port}"
-            "?from=lab@example.org&to=ada@example.org&format=text"
+            f"mailto://localhost:{self._controller.port}?from=lab@example.org&to=ada@example.org"
         )
 
     def __enter__(self) -> Self:

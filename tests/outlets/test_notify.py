@@ -143,3 +143,21 @@ def test_a_program_that_hangs_is_ended_with_all_it_has_started(tmp_path: Path) -
         lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie",
         "what it had started has ended",
     )
+
+
+def test_who_takes_only_html_gets_lines_and_no_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    import apprise
+    from apprise.plugins.telegram import NotifyTelegram
+
+    sent: list[dict[str, object]] = []
+
+    def keep(self: object, **given: object) -> bool:
+        sent.append(given)
+        return True
+
+    monkeypatch.setattr(NotifyTelegram, "notify", keep)
+    url = "tgram://123456789:abcdefg_hijklmnopqrstuvwxyz0123456789/12345"
+    send(AppriseNotifier(url), Notice(title="t", body="a < b\n& c"))
+    (got,) = sent
+    assert got["body"] == "a &lt; b<br/>&amp; c"
+    assert got["body_format"] == apprise.NotifyFormat.HTML

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,8 +29,8 @@ PROGRESS_TOPIC, DISK_TOPIC = "campaign.progress", "disk.low"
 _PROGRESS = (50, 90)
 _KEYS = ("urls", "command", "events", "progress", "digest", "disk_free")
 _SIZES = {"%": 0, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(%|[MGT]B)")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_SIZE = r"([0-9]+(?:\.[0-9]+)?)\s*(%|[MGT]B)"
+_URL = r"[A-Za-z][A-Za-z0-9+.-]*://\S+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +76,8 @@ def disk_low(where: str, free_bytes: int) -> dict[str, object]:
 
 def group_of(address: str) -> str:
     """Name the group of consumers that tells one address, without what is secret in it."""
+    import hashlib  # here, because settings are read at every start
+
     scheme = re.sub(r"[^a-z0-9]+", "-", address.partition(":")[0].lower())[:20]
     return f"notify.{scheme}.{hashlib.sha256(address.encode()).hexdigest()[:10]}"
 
@@ -136,7 +137,7 @@ def _texts(value: object, example: str) -> tuple[str, ...]:
 def _urls(value: object) -> dict[str, Any]:
     urls = _texts(value, '["mailto://…", "json://…"]')
     for number, each in enumerate(urls, 1):
-        if not _URL.fullmatch(each):  # it may hold a password, so it isn't shown
+        if not re.fullmatch(_URL, each):  # it may hold a password, so it isn't shown
             raise BadInput(
                 f"address {number} isn't one",
                 remedy='Write it as apprise does, such as "mailto://ada:secret@example.org"',
@@ -179,7 +180,7 @@ def _digest(value: object) -> dict[str, Any]:
 def _disk_free(value: object) -> dict[str, Any]:
     parts = [value] if isinstance(value, str) else value
     found = [
-        _SIZE.fullmatch(each.strip()) if isinstance(each, str) else None
+        re.fullmatch(_SIZE, each.strip()) if isinstance(each, str) else None
         for each in (parts if isinstance(parts, list) else [None])
     ]
     read = {"free_percent": 0.0, "free_bytes": 0}

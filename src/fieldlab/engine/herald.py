@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from fieldlab.domain.errors import UnknownName
+from fieldlab.domain.errors import BadInput, UnknownName
 from fieldlab.domain.messages import DeliveryPolicy, Envelope
 from fieldlab.domain.waiting import wait_at_most
 from fieldlab.engine.digest import (
@@ -84,7 +84,10 @@ class Herald(Actor):
         self._hurried.set()
 
     async def handle(self, envelope: Envelope, context: Context) -> None:
-        report = await self._report(envelope)
+        try:
+            report = await self._report(envelope)
+        except (LookupError, TypeError, ValueError) as error:  # somebody published it by hand
+            raise BadInput(f"The body of {envelope.topic} isn't as it should be") from error
         if report is None or envelope.id in self._told:
             return
         if self._sending is None or self._sending.done():

@@ -11,7 +11,8 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING
+from html import escape
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from fieldlab.domain.errors import MissingExtra, NotSent, sentences
@@ -74,8 +75,9 @@ class AppriseNotifier:
             import apprise
         except ImportError as error:
             raise MissingExtra("notify", "Sending messages to people") from error
+        asset = apprise.AppriseAsset(app_id="fieldlab", app_desc="Messages from fieldlab")
         with _said():
-            made = apprise.Apprise.instantiate(self._url, suppress_exceptions=True)
+            made = apprise.Apprise.instantiate(self._url, asset=asset, suppress_exceptions=True)
         if made is None:
             raise NotSent(
                 f"An address of {self.name}:// is not one that can be used",
@@ -87,10 +89,19 @@ class AppriseNotifier:
 
     def _send(self, notice: Notice) -> None:
         plugin = self._plugin()
+        import apprise
+
+        body, format_ = notice.body, _format_of(plugin)
+        if format_ == "html":
+            body = escape(body).replace("\n", "<br/>")
         with _said() as lines:
             try:
+                # not by `Apprise.notify`, whose threads keep a process from ending
                 sent = plugin.notify(
-                    title=notice.title, body=notice.body, notify_type=notice.urgency.value
+                    title=notice.title,
+                    body=body,
+                    notify_type=apprise.NotifyType(notice.urgency.value),
+                    body_format=format_,
                 )
             except Exception as error:  # noqa: BLE001 - a service's plug-in may raise anything
                 sent = False
@@ -111,6 +122,15 @@ class AppriseNotifier:
             if len(word) >= _SHORTEST_SECRET:
                 text = re.sub(re.escape(word), _HIDDEN, text, flags=re.IGNORECASE)
         return text
+
+
+def _format_of(plugin: apprise.NotifyBase) -> apprise.NotifyFormat:
+    """Choose plain text where a service takes it; apprise 2 lists what it takes, 1 names one."""
+    from apprise import NotifyFormat
+
+    known: Any = plugin.notify_format
+    formats = known if isinstance(known, tuple) else (known,)
+    return NotifyFormat.TEXT if NotifyFormat.TEXT in formats else NotifyFormat(formats[0])
 
 
 class _Ear(logging.Handler):
