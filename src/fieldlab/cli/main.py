@@ -26,6 +26,7 @@ _MODULES = (
     "site",
     "perftest",
     "sandbox",
+    "notifying",
     "database",
     "doctor",
 )

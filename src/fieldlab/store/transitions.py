@@ -153,7 +153,7 @@ def advance_all(
     topic = lifecycle.publishes.get(target)
     if topic:
         for row in won:
-            _publish(connection, lifecycle, topic, row[0], target, cause)
+            _publish(connection, lifecycle, topic, row[0], expected, target, cause)
     return won
 
 
@@ -235,12 +235,14 @@ def _publish(
     lifecycle: Lifecycle,
     topic: str,
     entity_id: int,
+    source: str,
     state: str,
     cause: Cause,
 ) -> None:
     body = {
         "entity": lifecycle.entity,
         "id": entity_id,
+        "from": source,
         "state": state,
         "by": cause.actor,
         "reason": cause.reason,
