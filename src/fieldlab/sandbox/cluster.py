@@ -38,6 +38,8 @@ class Cluster:
         self._rootless = rootless
         self._partitions: set[frozenset[str]] = set()
         self._uplink = ""
+        #: descriptors of the hosts' network namespaces
+        self._namespaces: list[int] = []
         self._outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_NETWORK)
         kernel.keep_mounts_private()
@@ -58,8 +60,8 @@ class Cluster:
         if self._rootless:
             network.take_address(standing.gateway)
         addresses = [standing.address(place) for place in range(len(self._plan.hosts))]
-        namespaces = [network.open_namespace() for _ in addresses]
-        network.connect_hosts(namespaces, addresses)
+        self._namespaces = [network.open_namespace() for _ in addresses]
+        network.connect_hosts(self._namespaces, addresses)
         lines = [
             f"{address}\t{name}\n"
             for address, name in zip(addresses, self._plan.names, strict=True)
@@ -74,7 +76,7 @@ class Cluster:
                 name=name,
                 place=place,
                 address=addresses[place],
-                network=namespaces[place],
+                network=self._namespaces[place],
                 files=files,
                 console=self._folder.console(name),
             )
@@ -124,6 +126,7 @@ class Cluster:
             if host.has_started():
                 with contextlib.suppress(SandboxError):  # its console says it; its state shows it
                     host.await_start()
+                self._reacquaint()
 
     def inject(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Let something go wrong; when this returns, it has."""
@@ -169,7 +172,11 @@ class Cluster:
                 host.set_sshd(stopped=False)
         for host in started:
             host.await_start()
+        self._reacquaint()
         return {}
+
+    def _reacquaint(self) -> None:
+        network.forget_neighbours(self._namespaces, self._uplink, self._outside)
 
     def _shape(self, host: VirtualHost, shape: Shape) -> None:
         before, host.shape = host.shape, shape

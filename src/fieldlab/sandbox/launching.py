@@ -108,7 +108,7 @@ def _spawn(folder: Folder, lock: int) -> tuple[int, int]:
     return pid, reading
 
 
-def _placed(writing: int, lock: int) -> list[tuple[int, int, int]]:
+def _placed(writing: int, lock: int) -> list[tuple[int, ...]]:
     """Let the supervisor have these two as 3 and 4, whatever their numbers are here."""
     # neither may be overwritten before it is copied: both go high first
     return [
@@ -116,6 +116,8 @@ def _placed(writing: int, lock: int) -> list[tuple[int, int, int]]:
         (os.POSIX_SPAWN_DUP2, lock, 204),
         (os.POSIX_SPAWN_DUP2, 203, 3),
         (os.POSIX_SPAWN_DUP2, 204, 4),
+        (os.POSIX_SPAWN_CLOSE, 203),
+        (os.POSIX_SPAWN_CLOSE, 204),
     ]
 
 

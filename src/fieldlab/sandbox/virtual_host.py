@@ -167,7 +167,7 @@ class VirtualHost:
         if self.power in (Power.OFF, Power.REBOOTING):
             return
         network.set_link(network.port(self._parts.place), up=not self.link_is_down)
-        if network.has_carrier(self._parts.network) == self.link_is_down:
+        if not network.await_link(self._parts.network, up=not self.link_is_down):
             wanted = "down" if self.link_is_down else "up"
             raise SandboxError(f"The link of {self.name} didn't go {wanted}")
 
