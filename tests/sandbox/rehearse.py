@@ -39,7 +39,7 @@ def main() -> None:
         sandbox.fault("h1", "loss", "100%")
         found["lost_ms"] = fastest_ms()
         sandbox.fault("h1", "full-disk")
-        found["full"] = sandbox.run("h1", ["sh", "-c", "echo x > /experiments/x"]).stderr
+        found["full"] = sandbox.run("h1", ["bash", "-c", "echo x > /experiments/x"]).stderr
         sandbox.fault("h1", "reboot", "0s")
         sandbox.clear()
         found["boot again"] = ssh("h1", boot)

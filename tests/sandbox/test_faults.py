@@ -28,6 +28,7 @@ def test_a_link_goes_down(bench: Sandbox) -> None:
 
 
 def test_packets_are_lost(bench: Sandbox) -> None:
+    assert ping(bench, "h2", "h1").answered == 3  # it also knows the host's address then
     bench.fault("h1", "loss", "50%")
     assert 0 < ping(bench, "h2", "h1", 60).answered < 40
     bench.fault("h1", "loss", "100%")

@@ -95,7 +95,7 @@ def test_what_is_left_when_the_supervisor_is_killed_goes_with_down(tmp_path: Pat
 def test_a_supervisor_that_hangs_is_ended_by_force(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fieldlab.sandbox.launching._END_S", 0.5)
+    monkeypatch.setattr("fieldlab.sandbox.launching._ORDER_S", 0.5)
     sandbox = Sandbox.up(1, folder=tmp_path / "bench")
     processes = processes_of(sandbox)
     processes[0].suspend()

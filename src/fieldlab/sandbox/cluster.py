@@ -11,12 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from fieldlab.domain.errors import SandboxError
 from fieldlab.sandbox import access, kernel, network, shaping
 from fieldlab.sandbox.faults import SHAPING, Fault, FaultKind
-from fieldlab.sandbox.folder import Folder, Plan, Standing
+from fieldlab.sandbox.folder import Folder, Plan, Standing, started_ticks
 from fieldlab.sandbox.init import SSHD_SETTINGS
 from fieldlab.sandbox.shaping import Shape
 from fieldlab.sandbox.tree import HostFiles, write_disk, write_known_hosts, write_template
@@ -90,7 +88,7 @@ class Cluster:
     def _write_standing(self, number: int) -> Standing:
         standing = Standing(
             supervisor=os.getpid(),
-            started_at=psutil.Process().create_time(),
+            started_ticks=started_ticks(os.getpid()) or 0,
             network=number,
             uplink=self._uplink,
             rootless=self._rootless,
@@ -245,10 +243,9 @@ class Cluster:
     def end(self) -> None:
         """Switch all hosts off and remove what the machine sees of the sandbox."""
         for host in self.hosts.values():
-            with contextlib.suppress(SandboxError, OSError):
-                host.shaper.remove_relay()
-            with contextlib.suppress(SandboxError, OSError):
-                host.cut_power()
+            host.kill()
+        for host in self.hosts.values():
+            host.await_end()
         if self._uplink:
             network.release_network(self._uplink, self._outside)
         for name in self._plan.names:

@@ -15,12 +15,14 @@ import psutil
 
 from fieldlab.domain.errors import BadInput, SandboxError
 from fieldlab.sandbox import control, needs
-from fieldlab.sandbox.folder import Folder, Plan, Standing
+from fieldlab.sandbox.folder import Folder, Plan, Standing, started_ticks
 
 #: how long a sandbox may take to come up, s
 _START_S = 90.0
-#: how long it may take to end in order, and its processes to die, s
-_END_S = 10.0
+#: how long it may take to end in order, s
+_ORDER_S = 10.0
+#: how long processes may take to die that were killed, s
+_END_S = 20.0
 #: nothing tells when an interface is gone: so often it is looked, s
 _LOOK_S = 0.01
 
@@ -138,12 +140,10 @@ def _hear(reading: int) -> dict[str, str] | None:
 
 def supervisor_of(standing: Standing | None) -> psutil.Process | None:
     """Find the supervisor; None if it has ended, even if another process has its number now."""
-    if standing is None:
+    if standing is None or started_ticks(standing.supervisor) != standing.started_ticks:
         return None
     try:
-        process = psutil.Process(standing.supervisor)
-        same = abs(process.create_time() - standing.started_at) < 1.0
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        return psutil.Process(standing.supervisor)
     except psutil.NoSuchProcess:
         return None
 
@@ -161,12 +161,12 @@ def end(pid: int, standing: Standing | None) -> None:
         below = process.children(recursive=True)
         process.terminate()
         try:
-            process.wait(_END_S)
+            process.wait(_ORDER_S)
         except psutil.TimeoutExpired:
             process.kill()
             process.wait(_END_S)
         _, alive = psutil.wait_procs(below, _END_S)
-        if alive:
+        if alive := [each for each in alive if started_ticks(each.pid) is not None]:
             numbers = ", ".join(str(each.pid) for each in alive)
             raise SandboxError(f"Processes of the sandbox don't end: {numbers}")
     if standing is not None and standing.uplink:

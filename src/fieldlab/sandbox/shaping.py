@@ -134,6 +134,11 @@ class Shaper:
             self._relay = relay.start((self._port, self._inner), what)
         self._relay.order(relay.order_of(treatment), _PATIENCE_S)
 
+    def kill_relay(self) -> None:
+        """Kill the relay, for good."""
+        if self._relay is not None:
+            self._relay.kill()
+
     def remove_relay(self) -> None:
         """Put the cable back to where it was."""
         if self._relay is None:

@@ -197,13 +197,13 @@ def mount_tree(files: HostFiles, name: str) -> None:
         if Path("/", each).is_dir():
             _machine_folder(files, each)
     _shims(files)
+    _devices(root / "dev")
+    _volatile(root)
+    _system(root, files.boot_id)
     for each in files.shared:
         place = root / each.removeprefix("/")
         place.mkdir(parents=True, exist_ok=True)
         kernel.bind(Path(each), place)
-    _devices(root / "dev")
-    _volatile(root)
-    _system(root, files.boot_id)
     kernel.change_root(root)
 
 

@@ -158,6 +158,17 @@ class VirtualHost:
                 raise SandboxError(f"{self.name} doesn't go down")
         self._went_down(None)
 
+    def kill(self) -> None:
+        """Kill its processes, for good; nobody is to notice any more."""
+        if self._init is not None:
+            self._init.kill()
+        self.shaper.kill_relay()
+
+    def await_end(self) -> None:
+        """Wait until its processes are gone."""
+        if self._init is not None:
+            self._init.wait(PATIENCE_S)
+
     def set_link(self, *, down: bool) -> None:
         """Pull the cable out, or plug it in."""
         self.link_is_down = down
