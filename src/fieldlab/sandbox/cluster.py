@@ -64,6 +64,7 @@ class Cluster:
             f"{address}\t{name}\n"
             for address, name in zip(addresses, self._plan.names, strict=True)
         ]
+        kernel.mount("fieldlab", self._folder.tree, "tmpfs", data="mode=755")
         write_template(self._folder.tree, "127.0.0.1\tlocalhost\n" + "".join(lines))
         _end_keys(keys)
         access.write_known_hosts(self._folder, self._plan, standing)
@@ -248,9 +249,9 @@ class Cluster:
             host.await_end()
         if self._uplink:
             network.release_network(self._uplink, self._outside)
-        for name in self._plan.names:
+        for mounted in (*map(self._folder.disk, self._plan.names), self._folder.tree):
             with contextlib.suppress(OSError):
-                kernel.unmount(self._folder.disk(name))
+                kernel.unmount(mounted)
 
 
 #: states in which a host doesn't run
