@@ -9,7 +9,9 @@ import pytest
 
 from fieldlab.domain.errors import SandboxError
 from fieldlab.sandbox import Sandbox
-from tests.sandbox.bench import await_state, ping, said, ssh
+from fieldlab.sandbox.folder import started_ticks
+from tests.sandbox.bench import await_state, ping, processes_of, said, ssh
+from tests.waiting import wait_until
 
 
 def faults(sandbox: Sandbox, host: str = "h1") -> tuple[str, ...]:
@@ -85,6 +87,17 @@ def test_data_come_through_a_relay_whole(bench: Sandbox) -> None:
     there = said(ssh(bench, "h2", shell))
     shell = "head -c 3000000 /dev/zero | tr '\\0' x | md5sum"
     assert there == said(ssh(bench, "h2", shell))
+
+
+def test_a_relay_that_is_killed_is_started_again(bench: Sandbox) -> None:
+    bench.fault("h1", "delay", "5ms")
+    firsts = {host.pid for host in bench.hosts}
+    supervisor, *below = processes_of(bench)
+    (relay,) = (each for each in below if each.ppid() == supervisor.pid and each.pid not in firsts)
+    relay.kill()
+    wait_until(lambda: started_ticks(relay.pid) is None, "the relay is gone")
+    wait_until(lambda: ping(bench, "h2", "h1", 1).answered, "another one passes frames")
+    assert 10 <= ping(bench, "h2", "h1").fastest_ms < 40
 
 
 def test_faults_of_the_network_add_up_and_a_connection_survives_their_change(

@@ -167,6 +167,11 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(
     assert not (tmp_path / "bench").exists()
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    with Sandbox.up(1, folder=tmp_path / "Münch, 100%: a\\b") as sandbox:
+        assert said(ssh(sandbox, "h1", "test -w /usr && sudo hostname")) == "h1"
+
+
 def test_a_shared_folder_is_the_same_on_all_hosts(tmp_path: Path) -> None:
     shared = tmp_path / "nfs"
     shared.mkdir()
@@ -197,7 +202,7 @@ def test_a_machine_that_lacks_programs_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(needs, "search_path", lambda: str(tmp_path))
     what, remedy = needs.missing()
-    assert "sshd, ssh, ssh-keygen, ip, tc, nft, nsenter" in what
+    assert "sshd, ssh, ssh-keygen, ip, tc, nft, nsenter, unshare" in what
     assert "openssh-server" in remedy
     with pytest.raises(SandboxError, match="apt-get install"):
         Sandbox.up(1)

@@ -120,6 +120,7 @@ class Cluster:
         """Notice hosts that went down or have started, and start those whose time has come."""
         for host in self.hosts.values():
             host.notice_end()
+            host.shaper.mend(host.shape)
             if host.back_at is not None and host.back_at <= time.monotonic():
                 host.start()
             if host.has_started():

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -89,8 +90,7 @@ def _spawn(folder: Folder, lock: int) -> tuple[int, int]:
     rootless = needs.is_rootless()
     argv = [sys.executable, "-P", "-m", "fieldlab.sandbox.supervisor", str(folder.path), "3"]
     if rootless:
-        unshare = [needs.find_program("unshare"), "--user", "--map-root-user", "--map-auto", "--"]
-        argv = [*unshare, *argv, "--rootless"]
+        argv = [*needs.unsharing(), "--", *argv, "--rootless"]
     try:
         # no Popen: nobody has to wait for a sandbox that outlives this process
         pid = os.posix_spawn(
@@ -138,39 +138,61 @@ def _hear(reading: int) -> dict[str, str] | None:
     return control.decode(text)
 
 
-def supervisor_of(standing: Standing | None) -> psutil.Process | None:
-    """Find the supervisor; None if it has ended, even if another process has its number now."""
-    if standing is None or started_ticks(standing.supervisor) != standing.started_ticks:
-        return None
-    try:
-        return psutil.Process(standing.supervisor)
-    except psutil.NoSuchProcess:
-        return None
+def is_up(standing: Standing | None) -> bool:
+    """Whether the supervisor runs; another process that has its number now isn't taken for it."""
+    return standing is not None and started_ticks(standing.supervisor) == standing.started_ticks
 
 
 def end(pid: int, standing: Standing | None) -> None:
     """End a supervisor with all below it: in order if it still can, else by force.
+
+    Parameters
+    ----------
+    standing
+        If it is given and the number is another process's by now, nothing happens to that.
 
     Raises
     ------
     SandboxError
         Something doesn't end.
     """
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        below = process.children(recursive=True)
-        process.terminate()
-        try:
-            process.wait(_ORDER_S)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(_END_S)
-        _, alive = psutil.wait_procs(below, _END_S)
-        if alive := [each for each in alive if started_ticks(each.pid) is not None]:
-            numbers = ", ".join(str(each.pid) for each in alive)
+    with contextlib.ExitStack() as descriptors, contextlib.suppress(ProcessLookupError):
+        supervisor = _watched(pid, descriptors)
+        if standing is not None and not is_up(standing):
+            return
+        below = {}
+        for child in _below(pid):
+            with contextlib.suppress(ProcessLookupError):
+                below[_watched(child, descriptors)] = child
+        signal.pidfd_send_signal(supervisor, signal.SIGTERM)
+        if not _has_ended(supervisor, _ORDER_S):
+            signal.pidfd_send_signal(supervisor, signal.SIGKILL)
+        left = [number for each, number in below.items() if not _has_ended(each, _END_S)]
+        if left or not _has_ended(supervisor, _END_S):
+            numbers = ", ".join(map(str, [pid, *left]))
             raise SandboxError(f"Processes of the sandbox don't end: {numbers}")
+        with contextlib.suppress(ChildProcessError):  # it may be a child of another process
+            os.waitpid(pid, 0)
     if standing is not None and standing.uplink:
         await_release(standing.uplink)
+
+
+def _below(pid: int) -> list[int]:
+    try:
+        return [each.pid for each in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _watched(pid: int, descriptors: contextlib.ExitStack) -> int:
+    descriptor = os.pidfd_open(pid)
+    descriptors.callback(os.close, descriptor)
+    return descriptor
+
+
+def _has_ended(descriptor: int, timeout_s: float) -> bool:
+    """Wait until a process has ended; whether its parent has collected it doesn't matter."""
+    return bool(select.select([descriptor], [], [], timeout_s)[0])
 
 
 def await_release(uplink: str) -> None:
@@ -212,8 +234,7 @@ def run(
 def clean(folder: Folder) -> None:
     """End what runs for a folder, and remove what lies in it, but for the lock."""
     standing = folder.read_standing()
-    process = supervisor_of(standing)
-    if process is not None:
-        end(process.pid, standing)
+    if standing is not None and is_up(standing):
+        end(standing.supervisor, standing)
     # else the kernel has removed, or is about to, all but the files
     folder.empty()

@@ -77,8 +77,8 @@ class VirtualHost:
 
     @property
     def descriptors(self) -> list[int]:
-        """Descriptors that become readable when the host has started or gone down."""
-        return [self._init.descriptor] if self._init else []
+        """Descriptors that become readable when one of its processes ends that are looked after."""
+        return [*([self._init.descriptor] if self._init else []), *self.shaper.descriptors]
 
     def start(self) -> None:
         """Switch it on; it is up only after :meth:`await_start`."""
