@@ -18,7 +18,7 @@ from fieldlab.domain.errors import BadInput, SandboxError
 from fieldlab.sandbox import Sandbox, needs
 from fieldlab.sandbox.handle import take_down
 from tests.sandbox import rehearse
-from tests.sandbox.bench import await_nothing, ping, processes_of, said, ssh
+from tests.sandbox.bench import await_nothing, processes_of, said, ssh
 from tests.sandbox.ordinary_user import run_as_ordinary_user
 from tests.unprivileged import open_folder
 
@@ -50,15 +50,17 @@ def test_several_are_up_at_once_and_do_not_meet(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         made = list(pool.map(lambda n: Sandbox.up(1, folder=tmp_path / f"{n}"), range(3)))
     try:
-        assert len({sandbox.host("h1").address for sandbox in made}) == 3
+        places = {(sandbox.host("h1").address, sandbox.folder) for sandbox in made}
+        rootless = made[0].status().rootless  # then each has networks of its own
+        assert len({address for address, _ in places}) == (1 if rootless else 3)
         for sandbox in made:
             said(ssh(sandbox, "h1", f"echo {sandbox.folder.name} > /experiments/whose"))
         for sandbox in made:
-            assert ping(sandbox, "", "h1").answered == 3
             whose = said(sandbox.run("h1", ["cat", "/experiments/whose"]))
             assert whose == sandbox.folder.name
-        other = made[1].host("h1").address
-        assert made[0].run("h1", ["ping", "-c", "1", "-W", "0.2", other]).returncode != 0
+        if not rootless:
+            other = made[1].host("h1").address
+            assert made[0].run("h1", ["ping", "-c", "1", "-W", "0.2", other]).returncode != 0
     finally:
         for sandbox in made:
             sandbox.down()
@@ -169,7 +171,7 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(
 
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     with Sandbox.up(1, folder=tmp_path / "Münch, 100%: a\\b") as sandbox:
-        assert said(ssh(sandbox, "h1", "test -w /usr && sudo hostname")) == "h1"
+        assert said(ssh(sandbox, "h1", "test -w /etc && sudo hostname")) == "h1"
 
 
 def test_a_shared_folder_is_the_same_on_all_hosts(tmp_path: Path) -> None:
