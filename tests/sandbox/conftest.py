@@ -9,9 +9,7 @@ import pytest
 from fieldlab.sandbox import Sandbox
 from fieldlab.sandbox.fixtures import require_sandbox, sandbox_fixture
 
-_shared = sandbox_fixture(3, roles=["pub", "sub"], disk="16M", reboot_s=0.3)
-#: pytest finds fixtures by their names here
-sandbox_of_file = _shared
+sandbox_of_file = sandbox_fixture(3, roles=["pub", "sub"], disk="16M", reboot_s=0.3)
 
 
 @pytest.fixture

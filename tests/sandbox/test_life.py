@@ -183,6 +183,19 @@ def test_a_shared_folder_is_the_same_on_all_hosts(tmp_path: Path) -> None:
     assert (shared / "file").read_text() == "seen\n"
 
 
+def test_other_projects_tests_have_one_by_naming_the_plugin(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["fieldlab.sandbox.fixtures"]\n')
+    (tmp_path / "test_bench.py").write_text(
+        "def test_harm(sandbox):\n"
+        "    sandbox.fault('h4', 'link')\n"
+        "def test_whole(sandbox):\n"
+        "    assert [host.faults for host in sandbox.hosts] == [()] * 4\n"
+    )
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "2 passed" in said(done)
+
+
 def test_an_ordinary_user_has_one_too() -> None:
     with open_folder() as folder:
         done = run_as_ordinary_user([sys.executable, "-P", rehearse.__file__], folder)
