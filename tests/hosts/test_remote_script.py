@@ -63,6 +63,7 @@ def test_arguments_and_environment_are_exact(shells: tuple[list[str], str]) -> N
         process.stdin.flush()
         ready, started, output = process.stdout.read().split(b"\n", 2)
         process.stdin.close()  # its end would have stopped the program
+        process.wait()
         wrong = process.stderr.read()
     assert wrong == b""
     assert ready == b""

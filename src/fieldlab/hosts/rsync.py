@@ -34,6 +34,7 @@ _OPTIONS = (
     "--recursive",
     "--times",
     "--executability",
+    "--modify-window=-1",  # a file that changed within the same second is another one
     "--no-links",
     "--no-devices",
     "--no-specials",
