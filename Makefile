@@ -10,10 +10,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 
-# what the full tests need besides Python: a PostgreSQL server, setsid and ps, compressors, R, Octave;
+# what the full tests need besides Python: a PostgreSQL server, setsid and ps, compressors, R, Octave,
+# benchmarks of networks;
 # for virtual hosts sshd and ssh, ping, ip and tc, nft, rsync, and ranges of ids for ordinary users
 SYSTEM_PACKAGES := postgresql procps util-linux bzip2 xz-utils zstd \
-	r-base-core r-cran-dbi r-cran-rsqlite octave \
+	r-base-core r-cran-dbi r-cran-rsqlite octave iperf3 cyclonedds-tools \
 	openssh-server openssh-client iputils-ping iproute2 nftables rsync uidmap \
 	busybox tcsh fish
 

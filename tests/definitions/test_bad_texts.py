@@ -61,7 +61,7 @@ def complaint(text: str, form: str) -> str:
             "json",
             AUTOPERF,
             "this is an AutoPerf configuration, a list of 2 campaigns; an experiment definition "
-            "is one mapping. Write one definition per campaign",
+            "is one mapping. `fieldlab perftest import` makes a definition of each",
         ),
         ("toml", AUTOPERF_TOML, "this is an AutoPerf configuration, a list of 1 campaign;"),
         ("ini", "[a]", "there is no format 'ini'. One of: yaml, json, toml"),

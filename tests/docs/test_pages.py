@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from fieldlab.definitions import TOOLS, from_mapping
+from fieldlab.definitions import EXECUTORS, TOOLS, from_mapping
 from fieldlab.execution.sequences import quasi_sequence
 from tests.docs.pages import (
     DOCS,
@@ -35,6 +36,8 @@ RUN = [
     "how-to/people-and-projects.md",
     "how-to/provenance.md",
     "how-to/actors.md",
+    "how-to/watch.md",
+    "how-to/notifications.md",
 ]
 #: what the shown parts of definitions are parts of
 WHOLE: dict[str, Any] = {
@@ -58,7 +61,9 @@ def definitions() -> list[tuple[str, Block]]:
 def test_each_definition_loads(block: Block) -> None:
     data = YAML(typ="safe").load(block.text)
     whole = data if "name" in data else WHOLE | data
-    from_mapping(whole, Path(), quasi=quasi_sequence, tools=TOOLS | {"timeit"})
+    tools = TOOLS | {"timeit", *(each.name for each in entry_points(group="fieldlab.tools"))}
+    executors = EXECUTORS | {"ssh"}
+    from_mapping(whole, Path(), quasi=quasi_sequence, tools=tools, executors=executors)
 
 
 @pytest.mark.parametrize("page", RUN)

@@ -13,7 +13,8 @@ from fieldlab.domain.commands import Command, ExitStatus
 from fieldlab.domain.errors import BadResult
 from fieldlab.domain.ids import Point
 from fieldlab.domain.trials import FailureClass
-from fieldlab.execution.commands import CommandTool, as_text, as_value
+from fieldlab.execution.commands import CommandTool, as_text
+from fieldlab.execution.reading import as_value
 from fieldlab.ports.tool import STDOUT, Outcome, Place, Plan
 
 PLACE = Place(here="/lab", out="/lab/.fieldlab/a/outputs", fingerprint="0f1e", repeat=2, attempt=3)

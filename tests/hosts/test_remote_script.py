@@ -13,7 +13,6 @@ import pytest
 from fieldlab.domain.commands import Command
 from fieldlab.hosts import health, remote_script
 from tests.hosts.test_ssh_run import ARGUMENTS
-from tests.waiting import wait_until
 
 PACKAGES = {"tcsh": "tcsh", "fish": "fish", "busybox": "busybox", "bash": "bash"}
 
@@ -88,15 +87,6 @@ def test_the_end_of_the_input_ends_the_group(shells: tuple[list[str], str]) -> N
     process.stdout.close()
     assert process.stderr is not None
     process.stderr.close()
-    wait_until(lambda: not _group_is_there(process.pid), "the group is gone")
-
-
-def _group_is_there(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_the_guard_says_what_is_there(shells: tuple[list[str], str]) -> None:

@@ -24,7 +24,9 @@ _MODULES = (
     "bus",
     "actors",
     "site",
+    "perftest",
     "sandbox",
+    "notifying",
     "database",
     "doctor",
 )

@@ -22,7 +22,9 @@ from fieldlab.domain.trials import CampaignState, TrialState
 if TYPE_CHECKING:
     from fieldlab.app import Ended, Lab
     from fieldlab.cli.campaign_views import CampaignView
+    from fieldlab.domain.definition import Definition
     from fieldlab.ports.store import Campaign
+    from fieldlab.settings import Settings
 
 #: endings that show that a file is meant, not a name
 _SUFFIXES = (".yaml", ".yml", ".json", ".toml")
@@ -73,19 +75,38 @@ def run(
         with _opened_for(file) as lab:
             _go_on(lab, _find_or_explain(lab, file), for_s, slots, json)
         return
-    definition = read_definition(file)
-    from fieldlab.app import Lab
+    run_definition(read_definition(file), file, for_s, slots, json)
+
+
+def run_definition(
+    definition: Definition,
+    file: Path,
+    for_s: float | None,
+    slots: int | None,
+    as_json: bool,
+    settings: Settings | None = None,
+) -> None:
+    """Run a definition until its trials are recorded, and exit with the code that says how.
+
+    Parameters
+    ----------
+    file
+        Where it was read, for what is wrong with it.
+    settings
+        Of the lab; the current folder's if absent.
+    """
+    from fieldlab import app
     from fieldlab.cli.links import changed_links
 
     with located(file):
-        Lab.check(definition)
-    warn_of_oversights(file, definition, Lab.sequence(definition))
-    with opened(create=True) as lab:
+        app.Lab.check(definition, settings=settings)
+    warn_of_oversights(file, definition, app.Lab.sequence(definition))
+    with app.opened(settings, create=True) as lab:
         with located(file):
             campaign = lab.start(definition)
         for line in changed_links(lab, definition, campaign.version):
             say(f"{line[0].upper()}{line[1:]}")
-        _go_on(lab, campaign, for_s, slots, json)
+        _go_on(lab, campaign, for_s, slots, as_json)
 
 
 def _is_file(file: Path) -> bool:

@@ -27,14 +27,45 @@ def read_file(path: Path) -> Document:
     BadInput
         There is no such file, it can't be read, or it doesn't hold one mapping.
     """
+    text, form = _text_of(path)
+    return read_text(text, form, str(path))
+
+
+def read_plain(path: Path) -> tuple[Any, Document]:
+    """Read a file of the same formats that is no definition.
+
+    Returns
+    -------
+    tuple of Any, Document
+        What it holds, in JSON types, and a document without content that locates problems; its
+        own are those of the text.
+
+    Raises
+    ------
+    BadInput
+        There is no such file, it can't be read, or it is empty.
+    """
+    text, form = _text_of(path)
     file = str(path)
+    if not text.strip():
+        raise unreadable(file, "the file is empty", "Name another, or fill it")
+    data, places, problems = _parsed(text, form, file)
+    plainer = Plainer(file)
+    plain = plainer.plain(data)
+    document = Document(data={}, places=places, file=file)
+    found = tuple(document.located(problem) for problem in [*problems, *plainer.problems])
+    return plain, Document(data={}, places=places, file=file, problems=found)
+
+
+def _text_of(path: Path) -> tuple[str, str]:
+    """Read a file's text, and tell its format by the name."""
     content = _content(path)
     form = FORMATS.get(path.suffix.lower())
     if form is None:
         ending = f"ends in {path.suffix}" if path.suffix else "has no ending"
         remedy = "Name definitions .yaml, .yml, .json or .toml"
-        raise unreadable(file, f"the file name {ending}", remedy)
-    return read_text(_decoded(content, file), form, file)
+        raise unreadable(str(path), f"the file name {ending}", remedy)
+    return _decoded(content, str(path)), form
 
 
 def read_text(text: str, form: str, file: str) -> Document:
@@ -177,8 +208,8 @@ def _not_a_mapping(data: Any, file: str) -> BadInput:
             "this is an AutoPerf configuration, a list of "
             f"{counted(len(listed), 'campaign', 'campaigns')}; "
             "an experiment definition is one mapping",
-            "Write one definition per campaign: 'experiment_name' becomes 'name', the lists of "
-            "'qos_settings' go under 'space: {matrix: …}'",
+            "`fieldlab perftest import` makes a definition of each, `fieldlab perftest run` runs "
+            "them as they are",
         )
     is_list = isinstance(data, list)
     kind = f"a list of {counted(len(data), 'entry', 'entries')}" if is_list else f"{data!r:.40}"

@@ -28,7 +28,7 @@ from fieldlab.execution.functions import (
 )
 from fieldlab.execution.processes import run_command
 from fieldlab.execution.rows import rows_of
-from fieldlab.ports.tool import STDERR, STDOUT, Outcome, Place, Plan, SpreadTool, Tool
+from fieldlab.ports.tool import STDERR, STDOUT, CheckedTool, Outcome, Place, Plan, SpreadTool, Tool
 
 #: bytes of a file of results that are read; larger ones fail the trial
 LARGEST_FILE = 64 << 20
@@ -267,7 +267,7 @@ def make_runner(setup: Mapping[str, Any], names: tuple[str, ...], cell: Cell) ->
         else:
             function = load_function(options["call"], setup["folder"])
         return FunctionRunner(function, check_signature(function, names), str(Path.cwd()))
-    tool = find_tool(kind)(options, setup["timeout_s"])
+    tool = make_tool(kind, options, setup["timeout_s"], names)
     if isinstance(tool, SpreadTool):
         raise BadInput(
             f"The tool '{kind}' runs on several hosts, and the executor is this machine",
@@ -277,6 +277,22 @@ def make_runner(setup: Mapping[str, Any], names: tuple[str, ...], cell: Cell) ->
     if isinstance(tool, CommandTool):
         check_program(options["argv"][0], options.get("environment") or {}, setup["folder"])
     return CommandRunner(tool, setup["folder"], Path(setup["attempts"]), cell)
+
+
+def make_tool(
+    kind: str, options: Mapping[str, Any], timeout_s: float, names: tuple[str, ...]
+) -> Tool:
+    """Make the tool of a definition that isn't a function's, and check it against the space.
+
+    Raises
+    ------
+    BadInput
+        There is no such tool, its options are wrong, or it doesn't fit the space.
+    """
+    tool = find_tool(kind)(options, timeout_s)
+    if isinstance(tool, CheckedTool):
+        tool.check(names)
+    return tool
 
 
 def find_tool(kind: str) -> Callable[[Mapping[str, Any], float], Tool]:

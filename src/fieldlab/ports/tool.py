@@ -133,6 +133,21 @@ class Tool(Protocol):
 
 
 @runtime_checkable
+class CheckedTool(Protocol):
+    """A tool that can tell before the first trial whether it fits a space."""
+
+    def check(self, names: tuple[str, ...]) -> None:
+        """Look at the parameters' names.
+
+        Raises
+        ------
+        BadInput
+            One is missing, or a placeholder names none; with the key of the definition.
+        """
+        ...
+
+
+@runtime_checkable
 class SpreadTool(Protocol):
     """A tool whose processes run on several hosts. One without this takes any one host."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldlab.domain.errors import BadInput, Problem, nearest
+from fieldlab.domain.notifying import NOTIFY, NotifySettings, read_notify
 
 if TYPE_CHECKING:
     from fieldlab.domain.sites import Site
@@ -22,7 +23,8 @@ PROVENANCE = "provenance"
 _TEXTS = ("database", "home")
 #: the table of `fieldlab.toml` on machines
 _SITES = "sites"
-_KEYS = (*_TEXTS, PROVENANCE, _SITES)
+_TABLES = (PROVENANCE, NOTIFY)
+_KEYS = (*_TEXTS, *_TABLES, _SITES)
 _SPELLINGS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -53,6 +55,7 @@ class Settings:
     provenance: ProvenanceSettings = field(default_factory=ProvenanceSettings)
     #: name → location with machines; the sandbox's, while it is up, is called ``sandbox``
     sites: Mapping[str, Site] = field(default_factory=dict)
+    notify: NotifySettings = field(default_factory=NotifySettings)
 
     @property
     def attempts(self) -> Path:
@@ -91,6 +94,7 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
         database=database or f"sqlite:///{home / 'lab.db'}",
         provenance=_provenance(root / PROFILE, profile.get(PROVENANCE, {}), environ),
         sites=_sites(root / PROFILE, profile, home),
+        notify=read_notify(profile.get(NOTIFY, {}), str(root / PROFILE), str(root), environ),
     )
 
 
@@ -198,10 +202,16 @@ def _read_profile(path: Path) -> dict[str, Any]:
         for key, value in profile.items()
         if key in _TEXTS and not isinstance(value, str)
     ]
-    if not isinstance(profile.get(PROVENANCE, {}), dict):
-        remedy = f"Begin it with a line [{PROVENANCE}]"
-        what = "must be a table"
-        problems.append(Problem(what=what, file=str(path), key=(PROVENANCE,), remedy=remedy))
+    problems += [
+        Problem(
+            what="must be a table",
+            file=str(path),
+            key=(table,),
+            remedy=f"Begin it with a line [{table}]",
+        )
+        for table in _TABLES
+        if not isinstance(profile.get(table, {}), dict)
+    ]
     if problems:
         raise BadInput.of(problems)
     return profile

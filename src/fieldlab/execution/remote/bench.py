@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,7 @@ from fieldlab.execution.remote.care import Care, Held
 from fieldlab.execution.remote.choosing import Wish
 from fieldlab.execution.remote.reviving import Reviver
 from fieldlab.execution.remote.surroundings import Surroundings
+from fieldlab.ports.executor import Setup
 from fieldlab.ports.host import Host
 from fieldlab.ports.ledger import Hold, HostStanding
 
@@ -30,6 +31,8 @@ T = TypeVar("T")
 LOOK_S = 0.25
 #: who has waited so long for free hosts reserves them, s
 PATIENT_S = 2.0
+#: clearing up at the end may take so long, s
+CLEAR_UP_S = 10.0
 #: how often it is looked whether who holds hosts is alive, s
 TAKE_OVER_S = 5.0
 
@@ -39,23 +42,21 @@ class Bench:
 
     Parameters
     ----------
-    engine_id
-        The engine that holds them.
-    campaign
-        How it is called where hosts are held.
+    setup
+        Says for which engine and campaign hosts are held.
     """
 
-    def __init__(self, around: Surroundings, engine_id: str, campaign: str) -> None:
+    def __init__(self, around: Surroundings, setup: Setup) -> None:
         self._around = around
-        self._engine_id = engine_id
-        self._campaign = campaign
+        self._engine_id = setup.engine_id
+        self._campaign = setup.campaign
         self._specs: dict[str, HostSpec] = {each.name: each for each in around.site.hosts}
         #: hosts that this process holds, so that its own attempts don't ask for them
         self._mine: set[str] = set()
         self._freed = asyncio.Event()
         self._draining = asyncio.Event()
-        self.reviver = Reviver(around, engine_id, self._freed)
-        self.care = Care(around, engine_id, self.reviver)
+        self.reviver = Reviver(around, setup.engine_id, self._freed)
+        self.care = Care(around, setup, self.reviver)
 
     @property
     def hosts(self) -> Mapping[str, Host]:
@@ -80,6 +81,9 @@ class Bench:
         """Stop looking after hosts, and give up the connections."""
         self.drain()
         await self.reviver.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLEAR_UP_S):
+                await self.care.clear_up()
         await asyncio.gather(
             *(host.close() for host in self.hosts.values()), return_exceptions=True
         )

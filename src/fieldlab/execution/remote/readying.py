@@ -14,7 +14,7 @@ from fieldlab.domain.sites import Site
 from fieldlab.execution.functions import FUNCTION_KINDS
 from fieldlab.execution.remote import noise as noises
 from fieldlab.execution.remote.choosing import ANY_ONE, Wish, wish_of
-from fieldlab.execution.runners import find_tool
+from fieldlab.execution.runners import make_tool
 from fieldlab.execution.sequences import quasi_sequence
 from fieldlab.ports.executor import Setup
 from fieldlab.ports.tool import SpreadTool, Tool
@@ -53,7 +53,8 @@ def ready(site: Site, ways: Ways, setup: Setup) -> Readied:
     BadInput
         The tool, or the site for it, can't be used.
     """
-    tool = _tool_of(setup)
+    sequence = sequence_from(setup.space, quasi=quasi_sequence)
+    tool = _tool_of(setup, sequence.names)
     wish = wish_of(site, tool.roles() if isinstance(tool, SpreadTool) else ANY_ONE, ways.tags)
     for each in ways.send:
         if not Path(setup.folder, each).exists():
@@ -67,15 +68,15 @@ def ready(site: Site, ways: Ways, setup: Setup) -> Readied:
             noises.check_can(spec, Noise(), netem=True)
     most = wish.most_at_a_time
     return Readied(
-        sequence=sequence_from(setup.space, quasi=quasi_sequence),
+        sequence=sequence,
         tool=tool,
         wish=wish,
         slots=min(ways.slots or most, most),
     )
 
 
-def _tool_of(setup: Setup) -> Tool:
-    """Make the tool of a campaign.
+def _tool_of(setup: Setup, names: tuple[str, ...]) -> Tool:
+    """Make the tool of a campaign, and check it against its space.
 
     Raises
     ------
@@ -90,4 +91,4 @@ def _tool_of(setup: Setup) -> Tool:
             " and executor: {ssh: {send: [study.py]}}",
             key=("executor",),
         )
-    return find_tool(kind)(setup.tool["options"], setup.timeout_s)
+    return make_tool(kind, setup.tool["options"], setup.timeout_s, names)

@@ -1,0 +1,1 @@
+"""Benchmarks of middleware over machines: the tools, and AutoPerf's configurations and data."""

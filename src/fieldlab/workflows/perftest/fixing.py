@@ -1,0 +1,44 @@
+"""Parameters whose values stand in a tool's options instead of the space."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from fieldlab.domain.errors import BadInput, nearest
+from fieldlab.domain.ids import Point, Value
+from fieldlab.workflows.options import Options
+from fieldlab.workflows.perftest.parameters import PARAMETERS, fault_of
+
+
+def fixed_parameters(read: Options) -> Point:
+    """Read the parameters that have one value for every point."""
+    found: Point = {}
+    for name in PARAMETERS:
+        if name in read:
+            if fault := fault_of(name, read.get(name)):
+                read.note(fault, "Write one value; several belong in the space", name)
+            else:
+                found[name] = read.get(name)
+    return found
+
+
+def check_parameters(
+    names: Collection[str], fixed: Mapping[str, Value], needed: Collection[str], tool: str
+) -> None:
+    """Refuse a space that lacks a parameter.
+
+    Raises
+    ------
+    BadInput
+        With the parameter of the space that was probably meant.
+    """
+    missing = [name for name in needed if name not in names and name not in fixed]
+    if missing:
+        others = [name for name in names if name not in needed]
+        hints = [hint for name in missing if (hint := nearest(name, others))]
+        raise BadInput(
+            f"{tool} needs {', '.join(missing)}, which the space doesn't have",
+            remedy=" ".join(hints)
+            or f"Add it to the space, or as a fixed value: {tool}: {{{missing[0]}: …}}",
+            key=("tool", tool),
+        )

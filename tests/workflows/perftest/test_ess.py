@@ -1,0 +1,133 @@
+"""AutoPerf's status spreadsheets: what is done, and which rows are broken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
+
+from fieldlab.domain.errors import BadInput
+from fieldlab.domain.trials import FailureClass
+from fieldlab.workflows.perftest.ess import StatusFile, read_ess
+from fieldlab.workflows.perftest.parameters import TestName
+from fieldlab.workflows.perftest.statuses import STATUSES
+from tests.workflows.perftest.autoperf import status_row, write_ess
+from tests.workflows.staging import shared_data
+
+ONE = "30SEC_100B_1PUB_1SUB_REL_UC_0DUR_100LC"
+TWO = "30SEC_100B_1PUB_2SUB_REL_UC_0DUR_100LC"
+
+
+def test_a_real_spreadsheet() -> None:
+    found = read_ess(shared_data("autoperf-ess", "good_ess_1.csv"))
+    assert (len(found.rows), len(found.done()), found.problems) == (50, 10, ())
+    first = found.rows[0]
+    assert str(first.test) == "95SEC_235B_40PUB_49SUB_BE_UC_1DUR_627LC"
+    assert (first.status, first.attempt, first.pings, first.ssh_checks) == ("success", 1, 3, 1)
+    assert str(first.started_at) == "2024-01-01 10:01:54"
+    assert first.line == 2
+
+
+def test_a_test_is_done_if_any_of_its_tries_succeeded(tmp_path: Path) -> None:
+    path = write_ess(
+        tmp_path,
+        status_row(ONE, "timeout"),
+        status_row(ONE, attempt="2"),
+        status_row(TWO, "ping_check_fail"),
+    )
+    assert read_ess(path).done() == {TestName.parse(ONE)}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_every_known_status_has_its_fault(tmp_path: Path, status: str) -> None:
+    (row,) = read_ess(write_ess(tmp_path, status_row(ONE, status))).rows
+    assert row.failure == STATUSES[status]
+    assert row.succeeded == (status in ("success", "punctual"))
+
+
+def test_a_status_that_nobody_knows_is_run_again(tmp_path: Path) -> None:
+    (row,) = read_ess(write_ess(tmp_path, status_row(ONE, "odd"))).rows
+    assert row.failure is FailureClass.EXPERIMENT
+
+
+def test_the_seeds_columns(tmp_path: Path) -> None:
+    heading = (
+        "start timestamp,end timestamp,test name,pings count,ssh check count,end status,attempt #"
+    )
+    path = write_ess(tmp_path, status_row(ONE).removesuffix(","), heading=heading)
+    (row,) = read_ess(path).rows
+    assert (row.attempt, row.status) == (1, "success")
+
+
+BROKEN = [
+    (status_row("30SEC_oops"), "test_name: '30SEC_oops' is not the name of a test"),
+    (status_row(ONE, ""), "end_status: the test has no end status"),
+    (status_row(ONE, start="soon"), "start_timestamp: 'soon' is no moment"),
+    (status_row(ONE, pings="many"), "pings_count: 'many' is no count"),
+    (status_row(ONE, attempt="-1"), "attempt_number: '-1' is no count"),
+    (status_row(ONE, qos='"{"'), "qos_settings: the settings can't be read"),
+    (
+        status_row(ONE, qos="\"{'pub_count': 7}\""),
+        "qos_settings: pub_count is 7 in qos_settings and 1 in the test's name",
+    ),
+    ("2024-01-01 10:01:54,2024-01-01", "the row has 2 fields, and the heading 8"),
+]
+
+
+@pytest.mark.parametrize(("row", "said"), BROKEN)
+def test_broken_rows_are_told_with_line_and_remedy_and_others_are_read(
+    tmp_path: Path, row: str, said: str
+) -> None:
+    path = write_ess(tmp_path, status_row(TWO), row, status_row(TWO))
+    found = read_ess(path)
+    assert len(found.rows) == 2
+    (problem,) = found.problems
+    assert f"{path}:3: {said}" in str(problem)
+    assert problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "a,b\n1,2\n", "has no column 'test_name'"),
+        ("a.txt", "", "is no status spreadsheet that can be read"),
+        ("a.parquet", "not parquet", "can't be read"),
+    ],
+)
+def test_what_is_no_spreadsheet(tmp_path: Path, name: str, text: str, said: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadInput) as caught:
+        read_ess(tmp_path / name)
+    assert said in str(caught.value)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="There is no file"):
+        read_ess(tmp_path / "a.csv")
+
+
+ROWS = [
+    {"experiment_name": ONE, "end_status": "success", "attempt": 1},
+    {"experiment_name": TWO, "end_status": "timeout", "attempt": 1},
+]
+
+
+def test_jsonl_of_later_versions(tmp_path: Path) -> None:
+    path = tmp_path / "ess.jsonl"
+    path.write_text("\n".join([*map(json.dumps, ROWS), "{oops", "[]"]))
+    found = read_ess(path)
+    check(found)
+    assert [each.line for each in found.problems] == [3, 4]
+
+
+def test_parquet_of_later_versions(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "ess.parquet")
+    check(read_ess(tmp_path / "ess.parquet"))
+
+
+def check(found: StatusFile) -> None:
+    assert len(found.rows) == 2
+    assert found.done() == {TestName.parse(ONE)}
