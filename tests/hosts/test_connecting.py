@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shlex
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -200,22 +198,3 @@ def test_a_host_that_was_restarted_is_connected_anew(sshd: Sshd) -> None:
         await host.check()  # closing gives the connection back, no more
 
     play(sshd, act)
-
-
-def test_another_login_shell(shared_sshd: Sshd) -> None:
-    """What is started stays the same text for every shell: no quote, newline or ``!word`` in it."""
-    from fieldlab.hosts import health, remote_script
-
-    for program in (
-        remote_script.RUN,
-        remote_script.RUN_IN_NEW_SESSION,
-        remote_script.GUARD,
-        remote_script.SWEEP,
-        health.LOOK,
-    ):
-        assert shlex.split(program)[-3:-1] == ["/bin/sh", "-c"]
-        inner = program.split("'")
-        assert len(inner) == 3
-        assert "\n" not in program
-        assert "\\\\" not in program
-    assert os.environ  # the texts were made without it

@@ -19,6 +19,7 @@ import pytest
 from fieldlab.domain.commands import Command
 from fieldlab.domain.errors import HostError, HostUnreachable, MachineError
 from fieldlab.hosts import links, remote_script
+from fieldlab.hosts.channels import UNNAMED_SIGNAL
 from fieldlab.hosts.ssh import SshHost
 from fieldlab.ports.host import MOST_IN_MEMORY, Ran, Sink
 from tests.hosts.playing import play
@@ -114,6 +115,7 @@ def test_a_folder_that_cant_be_had_is_the_machines_fault(shared_sshd: Sshd) -> N
         ("kill -SEGV $$", -signal.SIGSEGV),
         ("kill -TERM $$", -signal.SIGTERM),
         ("kill -USR1 $$", -signal.SIGUSR1),
+        ("kill -BUS $$", -UNNAMED_SIGNAL),
     ],
 )
 def test_how_it_ended(shared_sshd: Sshd, program: str, code: int) -> None:
@@ -162,6 +164,12 @@ def test_a_full_disk_here_stops_the_program_there(shared_sshd: Sshd, word: str) 
             ),
         )
     wait_until(lambda: not running(word), "the program is gone")
+
+
+def test_a_file_that_cant_be_written_here(shared_sshd: Sshd, tmp_path: Path) -> None:
+    sink = Sink(stdout=tmp_path / "out", stderr=tmp_path / "nowhere" / "err")
+    with pytest.raises(MachineError, match="nowhere"):
+        play(shared_sshd, lambda host: host.run(sh("true"), sink))
 
 
 def test_what_stays_in_the_background_is_killed_at_the_end(shared_sshd: Sshd, word: str) -> None:

@@ -173,7 +173,7 @@ def test_an_interrupted_copy_goes_on_where_it_was(
     """Cut after some megabytes; nothing is seen as whole; the next call needs less than all."""
     source, target = tmp_path / "source", tmp_path / "target" / "file"
     with source.open("wb") as file:
-        for _ in range(60):
+        for _ in range(40):
             file.write(os.urandom(1 << 20))
     (tmp_path / "target").mkdir()
 
@@ -193,7 +193,7 @@ def test_an_interrupted_copy_goes_on_where_it_was(
 
     async def act(host: SshHost) -> None:
         task = copy(host)
-        await until(lambda: arrived() > 3 << 20 or task.done(), "some has arrived")
+        await until(lambda: arrived() > 2 << 20 or task.done(), "some has arrived")
         assert not task.done()
         sshd.cut()
         with pytest.raises(HostUnreachable):

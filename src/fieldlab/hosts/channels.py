@@ -58,6 +58,7 @@ class Tap:
 
     def close(self) -> bytes:
         """Close the file, and give what was kept in memory."""
+        self._room = 0
         if self._file is not None:
             self._file.close()
         return self.kept
@@ -198,6 +199,11 @@ class Conversation:
             except TimeoutError:
                 continue
         return self._closed.is_set()
+
+    def close(self) -> None:
+        """Keep nothing more."""
+        self.stdout.close()
+        self.stderr.close()
 
     def drop(self) -> None:
         """Close the channel, whatever is still to come."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 import asyncssh
 import tenacity
 
-from fieldlab.domain.errors import HostUnreachable
+from fieldlab.domain.errors import FieldlabError, HostUnreachable, MachineError
 from fieldlab.domain.sites import HostSpec, Site
 from fieldlab.hosts.channels import Conversation
 from fieldlab.hosts.connecting import CONNECT_S, connect
@@ -192,7 +192,7 @@ class Links:
         """
         tries = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(4),
-            retry=tenacity.retry_if_exception_type((asyncssh.Error, OSError)),
+            retry=tenacity.retry_if_exception(_of_the_link),
             reraise=True,
         )
         stack = contextlib.AsyncExitStack()
@@ -201,7 +201,9 @@ class Links:
         try:
             link, talk = await tries(self._opened, program, conversation, stack)
         except (asyncssh.Error, OSError) as error:
-            raise broke(self._spec, error) from error
+            if _of_the_link(error):
+                raise broke(self._spec, error) from error
+            raise
         async with stack:
             yield link, talk
 
@@ -213,11 +215,15 @@ class Links:
     ) -> tuple[Link, Conversation]:
         async with contextlib.AsyncExitStack() as attempt:
             link = await attempt.enter_async_context(self.link())
-            talk = conversation()
+            try:
+                talk = conversation()
+            except OSError as error:
+                raise MachineError(f"What a command writes can't be kept: {error}") from error
             try:
                 await link.open(program(link), talk)
-            except asyncssh.ChannelOpenError:
-                if link.usable:
+            except BaseException as error:
+                talk.close()
+                if isinstance(error, asyncssh.ChannelOpenError) and link.usable:
                     link.most = max(link.used - 1, 0)
                 raise
             stack.push_async_exit(attempt.pop_all())
@@ -250,6 +256,11 @@ class Links:
             for link in self._links:
                 await link.close()
             self._links.clear()
+
+
+def _of_the_link(error: BaseException) -> bool:
+    """Whether an error says that a connection broke; others explain themselves."""
+    return isinstance(error, asyncssh.Error | OSError) and not isinstance(error, FieldlabError)
 
 
 def broke(spec: HostSpec, error: BaseException | None) -> HostUnreachable:

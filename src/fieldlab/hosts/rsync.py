@@ -22,6 +22,8 @@ from fieldlab.hosts.links import broke
 
 #: rsync's own: the connection couldn't be made, broke or fell silent
 _CONNECTION_CODES = frozenset({5, 10, 12, 30, 35, 255})
+#: one of both is of another kind, or too old
+_UNFIT_CODES = frozenset({1, 2, 4, 127})
 #: a folder of parts that arrived, which the next call goes on with
 PARTS = ".fieldlab-parts"
 #: an rsync that hears nothing for so long gives up, s
@@ -32,14 +34,19 @@ _OPTIONS = (
     "--recursive",
     "--times",
     "--executability",
+    "--modify-window=-1",  # a file that changed within the same second is another one
     "--no-links",
     "--no-devices",
     "--no-specials",
-    "--secluded-args",
+    "-s",  # no shell there reads a path; old versions call it --protect-args, new ones otherwise
     f"--partial-dir={PARTS}",
     f"--timeout={_SILENT_S}",
     "--quiet",
 )
+
+
+class Unfit(TransferFailed):
+    """The two rsyncs don't understand each other."""
 
 
 def is_here() -> bool:
@@ -80,6 +87,8 @@ async def _copy(spec: HostSpec, site: Site, source: str, target: str) -> None:
     if code in _CONNECTION_CODES:
         raise broke(spec, HostUnreachable(said)) if said else broke(spec, None)
     what = f"rsync with host '{spec.name}' ended with exit code {code}: {said}"
+    if code in _UNFIT_CODES:
+        raise Unfit(what)
     if code == 11 and target.startswith("/"):
         raise MachineError(what, remedy="Look at the disk of this machine, as with `df`")
     raise TransferFailed(what, remedy="Look at its permissions and its disk, as with `df`")

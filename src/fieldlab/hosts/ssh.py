@@ -70,8 +70,7 @@ class SshHost:
             except OSError as error:
                 raise MachineError(f"What a command writes can't be kept: {error}") from error
             finally:
-                talk.stdout.close()
-                talk.stderr.close()
+                talk.close()
 
     async def _follow(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import asyncssh
@@ -21,8 +22,9 @@ async def fetch(links: Links, spec: HostSpec, site: Site, source: str, target: P
         client = await _client(link, spec)
         tree = await sftp.remote_tree(client, source, FEW)
         if tree.exceeds(FEW) and _by_rsync(link):
-            await rsync.fetch(spec, site, source, target, folder=tree.folder)
-            return
+            with contextlib.suppress(rsync.Unfit):
+                await rsync.fetch(spec, site, source, target, folder=tree.folder)
+                return
         if tree.exceeds(FEW):
             tree = await sftp.remote_tree(client, source)
         await sftp.fetch(links, client, tree, source, target)
@@ -35,8 +37,9 @@ async def send(links: Links, spec: HostSpec, site: Site, source: Path, target: s
         tree = sftp.local_tree(source, FEW)
         if tree.exceeds(FEW) and _by_rsync(link):
             await sftp.make_top(client, target, folder=tree.folder)
-            await rsync.send(spec, site, source, target, folder=tree.folder)
-            return
+            with contextlib.suppress(rsync.Unfit):
+                await rsync.send(spec, site, source, target, folder=tree.folder)
+                return
         if tree.exceeds(FEW):
             tree = sftp.local_tree(source)
         await sftp.send(links, client, tree, source, target)

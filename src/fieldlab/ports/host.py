@@ -29,6 +29,7 @@ class Sink:
 class Ran:
     """How a command on a host ended."""
 
+    #: a signal that the ssh protocol has no name for, such as SIGBUS, counts as 127
     exit: ExitStatus
     #: what it wrote, where no file was named
     stdout: bytes = b""
@@ -100,6 +101,16 @@ class Host(Protocol):
         HostUnreachable
             The connection can't be made, or broke: the fate of the command isn't known, but it
             won't go on.
+        HostKeyRefused
+            The machine's key is unknown or has changed; also by all that follow.
+        HostError
+            The directory can't be had there.
+        MachineError
+            What it writes can't be kept here; it was stopped.
+        BadInput
+            A file that the site names, such as the key, can't be used.
+        BrokenBarrierError
+            Another one that ``start`` waits for can't be readied; nothing was started.
         """
         ...
 
