@@ -11,6 +11,7 @@ import pytest
 
 from tests.databases import Databases, PostgresDatabases, SqliteDatabases
 from tests.postgres import PostgresServer
+from tests.sshd import Sshd, require_programs
 
 #: set to 1, a test that can't run counts as failed
 REQUIRE_ALL = "FIELDLAB_TEST_REQUIRE_ALL"
@@ -81,6 +82,16 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def shared_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """Share a server among tests that leave it as it is."""
+    require_programs()
+    server = Sshd(tmp_path_factory.mktemp("sshd") / "server")
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

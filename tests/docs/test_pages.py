@@ -36,6 +36,8 @@ RUN = [
     "how-to/people-and-projects.md",
     "how-to/provenance.md",
     "how-to/actors.md",
+    "how-to/watch.md",
+    "how-to/notifications.md",
 ]
 #: what the shown parts of definitions are parts of
 WHOLE: dict[str, Any] = {

@@ -52,6 +52,7 @@ def test_codes_are_stable() -> None:
         "Halted": "halted",
         "HostError": "host-error",
         "HostUnreachable": "host-unreachable",
+        "HostLoginRefused": "host-login-refused",
         "HostKeyRefused": "host-key-refused",
         "HostsLost": "hosts-lost",
         "TransferFailed": "transfer-failed",

@@ -179,6 +179,7 @@ def test_people_are_told_where_a_campaign_stops_and_of_nothing_else(store: SqlSt
     ]
     assert body == {
         "entity": "campaign",
+        "from": "running",
         "id": campaign.id,
         "state": "cancelled",
         "by": "ada",

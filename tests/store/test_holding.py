@@ -179,3 +179,10 @@ def test_engines_that_grab_at_the_same_time_never_share(
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(grab, range(4))) > 0
     assert held(ledger) == {}
+
+
+def test_two_who_enroll_the_same_hosts_at_once_write_them_once(database: Database) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(SqlHostLedger(database).enroll, "bench", SPECS) for _ in range(8)]:
+            done.result()
+    assert [each.name for each in SqlHostLedger(database).standing()] == ["h1", "h2", "h3", "h4"]

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fieldlab.app.custody import Custody, Ended, whoami
 from fieldlab.app.executors import make_executor
@@ -53,6 +53,24 @@ class Launch:
     feed: Feed | None
 
     async def run(self, host: RunThread[Ended]) -> Ended:
+        """Run it to its end, and tell whoever wants to know, as ``[notify]`` says."""
+        if not self.settings.notify.is_on:
+            return await self._run_fed(host)
+        from fieldlab.app.heralding import Heralding
+
+        heralding = Heralding(self.settings, self.store, self.on_trouble)
+
+        def listener(campaign: Campaign) -> None:
+            heralding.see(campaign)
+            self.listener(campaign)
+
+        await heralding.start()
+        try:
+            return await replace(self, listener=listener)._run_fed(host)
+        finally:
+            await heralding.finish(lambda: host.interruptions > 1)
+
+    async def _run_fed(self, host: RunThread[Ended]) -> Ended:
         """Run it to its end; who waits for submitted points is told how it ended."""
         end = self.feed.end if self.feed is not None else lambda _: None
         try:
@@ -122,7 +140,12 @@ class Launch:
             asyncio.to_thread(captured_for, definition, self.settings.provenance)
         )
         attempts = self.settings.attempts / self.campaign.name
-        known = {"engine_id": uuid7(), "campaign": self.campaign.name}
+        engine_id = uuid7()
+        known = {
+            "engine_id": engine_id,
+            "campaign": self.campaign.name,
+            "campaign_id": self.campaign.id,
+        }
         await executor.start(setup_of(definition, attempts, self.settings.functions, **known))
         try:
             campaign = self.custody.set_running(self.campaign)
@@ -145,7 +168,7 @@ class Launch:
                     executor.slots,
                     user=whoami(),
                     provenance=captured.provenance,
-                    engine_id=known["engine_id"],
+                    engine_id=engine_id,
                 ),
                 feed=self.feed,
             )

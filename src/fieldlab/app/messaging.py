@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from fieldlab.app.lab import Lab
 from fieldlab.bus.message_bus import MessageBus
 from fieldlab.domain.commands import Command
 from fieldlab.domain.messages import Envelope, check_topic, encode_body
+from fieldlab.engine.herald import Herald
 from fieldlab.engine.hosting import RunThread, in_own_loop
 from fieldlab.engine.store_thread import StoreThread
 from fieldlab.engine.supervisor import Manner, Supervisor
@@ -63,21 +65,52 @@ def request(lab: Lab, topic: str, body: Any, *, timeout_s: float) -> Any:
     return in_own_loop(ask)
 
 
-def run_actors(lab: Lab, actors: Sequence[Actor], tell: Tell, manner: Manner | None = None) -> None:
-    """Run actors until they are told to stop, by a signal or by their manner."""
+def run_actors(
+    lab: Lab,
+    actors: Sequence[Actor],
+    tell: Tell,
+    manner: Manner | None = None,
+    *,
+    and_heralds: bool = False,
+) -> None:
+    """Run actors until they are told to stop, by a signal or by their manner.
+
+    Parameters
+    ----------
+    and_heralds
+        Also those who tell people what happens, as the settings want.
+    """
 
     async def run(host: RunThread[None]) -> None:
         calls = StoreThread(tell)
         try:
+            heralds = await _heralds(lab, calls, tell) if and_heralds else []
+
+            def hurry() -> None:
+                for each in heralds:
+                    each.hurry()
+
+            hurrying = replace(manner or Manner(), on_drain=hurry)
             async with open_bus(lab, tell) as bus:
                 registry = SqlActors(lab.database)
-                supervisor = Supervisor(bus, registry, calls, actors, tell, manner)
+                every = [*actors, *heralds]
+                supervisor = Supervisor(bus, registry, calls, every, tell, hurrying)
                 host.attach(supervisor)
                 await supervisor.run()
         finally:
             calls.close()
 
     RunThread(run, tell, "handlers").wait()
+
+
+async def _heralds(lab: Lab, calls: StoreThread, tell: Tell) -> list[Herald]:
+    from fieldlab.app import heralding
+
+    settings = lab.settings
+    await calls.call(lambda: heralding.subscribe(settings.notify, SqlMessages(lab.database)))
+    found = heralding.addresses(settings.notify)
+    good = await asyncio.to_thread(heralding.usable, found, tell)
+    return heralding.make_heralds(settings, lab.store, calls, good)
 
 
 def run_troupe(lab: Lab, parts: Sequence[Part], tell: Tell) -> None:

@@ -17,9 +17,13 @@ from fieldlab.cli.output import Json, count, local_time, say, write_json
 from fieldlab.domain.errors import BadInput
 
 if TYPE_CHECKING:
+    from fieldlab.app import Lab
     from fieldlab.engine.troupe import Part
     from fieldlab.ports.actor import Actor
     from fieldlab.store.actors import ActorView
+
+#: what those who tell people are called together
+_HERALDS = "notifications"
 
 
 def register(app: typer.Typer) -> None:
@@ -104,9 +108,12 @@ def _show(found: Sequence[ActorView]) -> None:
 
 def run(
     targets: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="TARGET...", help="file.py, package.module, or one's :Class."),
-    ],
+    ] = None,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Also tell people what happens, as [notify] says.")
+    ] = False,
     processes: Annotated[
         bool, typer.Option("--processes", help="Each in a process of its own.")
     ] = False,
@@ -126,43 +133,63 @@ def run(
     from fieldlab.execution.actors import load_actors
     from fieldlab.ports.actor import actor_name
 
+    _check_words(targets, notify=notify, processes=processes, until_idle=until_idle)
+    if under:
+        messaging.end_with(under)
+    folder = str(Path.cwd())
+    found = [each for target in targets or () for each in load_actors(target, folder)]
+    _check_names([actor for _, actor in found])
+    names = [actor_name(actor) for _, actor in found] + [_HERALDS] * notify
+    with opened(create=True) as lab:
+        if notify:
+            _require_notify(lab)
+        if not under:
+            say(f"Running {', '.join(names)} on {lab.database.place}; Ctrl-C ends it")
+        if processes:
+            messaging.run_troupe(lab, _parts(found, notify=notify), say)
+        else:
+            manner = Manner(exits_when_stuck=bool(under), until_idle=until_idle, restarts=restarts)
+            actors = [actor for _, actor in found]
+            messaging.run_actors(lab, actors, say, manner, and_heralds=notify)
+    if json:
+        write_json({"ended": names})
+    raise typer.Exit(ExitCode.DONE)
+
+
+def _check_words(
+    targets: Sequence[str] | None, *, notify: bool, processes: bool, until_idle: bool
+) -> None:
     if processes and until_idle:
         raise BadInput(
             "Actors in processes of their own run until they are told to stop",
             remedy="Leave out --processes or --until-idle",
         )
-    if under:
-        messaging.end_with(under)
-    folder = str(Path.cwd())
-    found = [each for target in targets for each in load_actors(target, folder)]
-    _check_names([actor for _, actor in found])
-    with opened(create=True) as lab:
-        if not under:
-            names = ", ".join(actor_name(actor) for _, actor in found)
-            say(f"Running {names} on {lab.database.place}; Ctrl-C ends it")
-        if processes:
-            messaging.run_troupe(lab, _parts(found), say)
-        else:
-            manner = Manner(exits_when_stuck=bool(under), until_idle=until_idle, restarts=restarts)
-            messaging.run_actors(lab, [actor for _, actor in found], say, manner)
-    if json:
-        write_json({"ended": [actor_name(actor) for _, actor in found]})
-    raise typer.Exit(ExitCode.DONE)
+    if not (targets or notify):
+        raise BadInput(
+            "There is nothing to run", remedy="Name a file with actors, or give --notify"
+        )
 
 
-def _parts(found: Sequence[tuple[str, Actor]]) -> list[Part]:
+def _require_notify(lab: Lab) -> None:
+    if not lab.settings.notify.is_on:
+        raise BadInput(
+            "The settings name nobody who is to be told anything",
+            remedy="Write `urls` or `command` into the table [notify] of fieldlab.toml",
+        )
+
+
+def _parts(found: Sequence[tuple[str, Actor]], *, notify: bool) -> list[Part]:
     """Give each actor a process of its own, which ends with this one."""
     from fieldlab.app import messaging
     from fieldlab.engine.troupe import Part
     from fieldlab.ports.actor import actor_name
 
     me = os.getpid()
+    named = [(target, actor_name(actor)) for target, actor in found]
+    named += [("--notify", _HERALDS)] * notify
     return [
-        Part(
-            name=actor_name(actor),
-            command=partial(messaging.actor_command, target, me),
-        )
-        for target, actor in found
+        Part(name=name, command=partial(messaging.actor_command, target, me))
+        for target, name in named
     ]
 
 

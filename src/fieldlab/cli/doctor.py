@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from fieldlab.cli.errors import ExitCode
 from fieldlab.cli.output import Json, show_facts, write_json
 from fieldlab.domain.errors import FieldlabError, sentences
+
+if TYPE_CHECKING:
+    from fieldlab.settings import Settings
 
 #: less free space than this is reported, bytes
 _LITTLE_SPACE = 1 << 30
@@ -26,6 +30,7 @@ _EXTRAS = {
     "notebook": ("pandas", "results in DataFrames, export to Parquet, figures"),
     "polars": ("polars", "results in polars DataFrames"),
     "postgres": ("psycopg", "a PostgreSQL database"),
+    "notify": ("apprise", "messages to people by mail, Slack, webhooks and more"),
     "sampling": ("scipy", "low-discrepancy samples (method: sobol)"),
 }
 #: a keeper without its engine ends within this time, s
@@ -102,6 +107,7 @@ def _lab() -> Iterator[Finding]:
         return
     yield _database(settings.database)
     yield _space(settings.home)
+    yield from _notifications(settings)
 
 
 def _database(url: str) -> Finding:
@@ -137,6 +143,20 @@ def _space(home: Path) -> Finding:
         Health.OK if free >= _LITTLE_SPACE else Health.NOTE if free >= _NO_SPACE else Health.WRONG
     )
     return Finding("disk", health, said)
+
+
+def _notifications(settings: Settings) -> Iterator[Finding]:
+    """Look whether everybody can be told whom the settings name; nothing is sent."""
+    if not (settings.notify.urls or settings.notify.command):
+        return
+    from fieldlab.app.heralding import addresses
+
+    for each in addresses(settings.notify):
+        try:
+            said = f"{each.notifier.check()}; `fieldlab notify test` sends a message"
+            yield Finding("notify", Health.OK, said)
+        except FieldlabError as error:
+            yield Finding("notify", Health.WRONG, str(error))
 
 
 def _tools() -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from fieldlab.cli.campaign_views import (
     look,
     next_steps,
 )
-from fieldlab.cli.journal import DIGITS, attempt_document, folder_of, took
+from fieldlab.cli.journal import DIGITS, attempt_document, folder_of, steps_text, took
 from fieldlab.cli.labs import Name, opened
 from fieldlab.cli.origins import (
     code_texts,
@@ -298,6 +298,8 @@ def _attempt_lines(
     fault = f", a fault of the {attempt.failure}" if attempt.failure else ""
     lines = [f"{head}{fault}"]
     lines.append(f"  began {local_time(attempt.started_at)}, {took(attempt)}")
+    if attempt.hosts:
+        lines.append(f"  on {attempt.hosts.replace(',', ', ')}: {steps_text(attempt)}")
     if attempt.engine_id in origins:
         lines += [f"  {each}" for each in origin_lines(origins[attempt.engine_id])]
     if attempt.exit_code is not None:

@@ -264,8 +264,25 @@ def took(attempt: AttemptView) -> str:
     return text if attempt.ended_at else f"{text} so far"
 
 
+def steps_text(attempt: AttemptView) -> str:
+    """Write what was done in an attempt on hosts, step by step, with what came of it."""
+    from json import loads
+
+    return "; ".join(
+        f"{each['name']} {format_duration(each['s'])}"
+        + (f" ({each['note']})" if each.get("note") else "")
+        for each in loads(attempt.steps or "[]")
+    )
+
+
 def attempt_document(attempt: AttemptView) -> dict[str, Any]:
     """Write an attempt for programs."""
     from json import loads
 
-    return {**asdict(attempt), "parameters": loads(attempt.parameters)}
+    hosts = attempt.hosts.split(",") if attempt.hosts else []
+    return {
+        **asdict(attempt),
+        "parameters": loads(attempt.parameters),
+        "hosts": hosts,
+        "steps": loads(attempt.steps or "[]"),
+    }

@@ -23,8 +23,10 @@ _MODULES = (
     "registry",
     "bus",
     "actors",
+    "site",
     "perftest",
     "sandbox",
+    "notifying",
     "database",
     "doctor",
 )

@@ -15,7 +15,7 @@ from fieldlab.bus.message_bus import MessageBus
 from fieldlab.bus.subscription import Subscription
 from fieldlab.domain.errors import BadInput
 from fieldlab.domain.messages import Envelope, body_copy
-from fieldlab.engine.threads import in_daemon_thread
+from fieldlab.domain.threads import in_daemon_thread
 from fieldlab.ports.actor import Actor
 from fieldlab.ports.bus import Claim, Effect
 

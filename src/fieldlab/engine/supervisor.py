@@ -39,6 +39,10 @@ class Manner:
     until_idle: bool = False
     #: how often this process' actors have been started again by somebody else
     restarts: int = 0
+    #: watch whether a handler is stuck; not where a process has other things to do as well
+    is_watched: bool = True
+    #: called when nothing more is to be begun
+    on_drain: Callable[[], None] = lambda: None
 
 
 class Supervisor:
@@ -87,7 +91,8 @@ class Supervisor:
             for task in (*self._tasks, *duties):
                 task.cancel()
             await asyncio.gather(*self._tasks, *duties, return_exceptions=True)
-            faulthandler.cancel_dump_traceback_later()
+            if self._manner.is_watched:
+                faulthandler.cancel_dump_traceback_later()
             with contextlib.suppress(FieldlabError):  # they are silent from now on anyway
                 await self._sign()
                 ids = [each.id for each in self._members]
@@ -95,9 +100,15 @@ class Supervisor:
         if self._fatal is not None:
             raise self._fatal
 
+    @property
+    def in_work(self) -> int:
+        """Messages that are being handled."""
+        return sum(each.run.in_work for each in self._members if each.run is not None)
+
     def drain(self) -> None:
         """Let the handlers that work finish, and take no other message."""
         self._draining.set()
+        self._manner.on_drain()
         for each in self._members:
             if each.run is not None:
                 each.run.drain()
@@ -151,9 +162,10 @@ class Supervisor:
     async def _beat(self) -> None:
         """Say that the actors live; let a stuck process be noticed."""
         while True:
-            faulthandler.dump_traceback_later(
-                self._manner.stuck_s, exit=self._manner.exits_when_stuck, file=2
-            )
+            if self._manner.is_watched:
+                faulthandler.dump_traceback_later(
+                    self._manner.stuck_s, exit=self._manner.exits_when_stuck, file=2
+                )
             try:
                 await self._sign()
             except FieldlabError as error:

@@ -9,7 +9,13 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from fieldlab.domain.errors import MissingExtra
 from fieldlab.ports.host import MOST_IN_MEMORY, Sink
+
+try:  # all that speaks ssh imports this module before asyncssh itself
+    import asyncssh  # noqa: F401
+except ImportError as error:
+    raise MissingExtra("ssh", "Reaching hosts by ssh") from error
 
 #: stands for a signal that sshd has no name for, such as SIGBUS
 UNNAMED_SIGNAL = 127

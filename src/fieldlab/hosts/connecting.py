@@ -6,10 +6,11 @@ import logging
 import os
 import shlex
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncssh
 import tenacity
 
 from fieldlab.domain.errors import (
@@ -18,14 +19,8 @@ from fieldlab.domain.errors import (
     HostKeyRefused,
     HostLoginRefused,
     HostUnreachable,
-    MissingExtra,
 )
 from fieldlab.domain.sites import HostSpec, Site
-
-try:
-    import asyncssh
-except ImportError as error:
-    raise MissingExtra("ssh", "Reaching hosts by ssh") from error
 
 #: a connection and a login each have this long, s
 CONNECT_S = 10.0
@@ -58,8 +53,13 @@ def _passed(error: BaseException) -> bool:
     )
 
 
-async def connect(spec: HostSpec, site: Site) -> asyncssh.SSHClientConnection:
+async def connect(spec: HostSpec, site: Site) -> list[asyncssh.SSHClientConnection]:
     """Connect to a host, through its jump hosts if it has any.
+
+    Returns
+    -------
+    list
+        The connection, and then those that carry it; to be closed in this order.
 
     Raises
     ------
@@ -79,16 +79,18 @@ async def connect(spec: HostSpec, site: Site) -> asyncssh.SSHClientConnection:
     return await tries(_connect_once, spec, site)
 
 
-async def _connect_once(spec: HostSpec, site: Site) -> asyncssh.SSHClientConnection:
-    tunnel: asyncssh.SSHClientConnection | None = None
-    for jump in filter(None, (each.strip() for each in spec.jump.split(","))):
-        tunnel = await _open(f"{spec.name}'s jump host", jump_spec(jump, spec), site, tunnel)
+async def _connect_once(spec: HostSpec, site: Site) -> list[asyncssh.SSHClientConnection]:
+    made: list[asyncssh.SSHClientConnection] = []
     try:
-        return await _open(spec.name, spec, site, tunnel)
+        for jump in filter(None, (each.strip() for each in spec.jump.split(","))):
+            name = f"{spec.name}'s jump host"
+            made.insert(0, await _open(name, jump_spec(jump, spec), site, made))
+        made.insert(0, await _open(spec.name, spec, site, made))
     except BaseException:
-        if tunnel is not None:
-            tunnel.abort()
+        for connection in made:
+            connection.abort()
         raise
+    return made
 
 
 def jump_spec(jump: str, spec: HostSpec) -> HostSpec:
@@ -113,7 +115,7 @@ def jump_spec(jump: str, spec: HostSpec) -> HostSpec:
 
 
 async def _open(
-    name: str, spec: HostSpec, site: Site, tunnel: asyncssh.SSHClientConnection | None
+    name: str, spec: HostSpec, site: Site, carriers: Sequence[asyncssh.SSHClientConnection]
 ) -> asyncssh.SSHClientConnection:
     doorkeeper = _Doorkeeper()
     async with _explained(name, spec, site, doorkeeper):
@@ -122,7 +124,7 @@ async def _open(
             spec.address,
             port=() if spec.port == 22 else spec.port,
             options=options,
-            tunnel=tunnel or (),
+            tunnel=carriers[0] if carriers else (),
             client_factory=lambda: doorkeeper,
         )
     raise AssertionError
@@ -139,21 +141,23 @@ def _options(spec: HostSpec, site: Site) -> asyncssh.SSHClientConnectionOptions:
     known = known_hosts(site)
     if site.known_hosts:
         given["known_hosts"] = str(known) if known.exists() else b""
-    options = asyncssh.SSHClientConnectionOptions(
-        host=spec.address,
-        connect_timeout=CONNECT_S,
-        login_timeout=CONNECT_S,
-        keepalive_interval=KEEPALIVE_S,
-        keepalive_count_max=KEEPALIVES,
-        compression_algs=None,
-        encryption_algs=f"{_CIPHERS}",
-        preferred_auth="publickey",
-        x509_trusted_certs=None,
-        **given,
-    )
-    if options.known_hosts is None:  # what a configuration wants, but nobody gets silently
-        options.known_hosts = str(known) if known.exists() else b""
-    return options
+    given |= {
+        "host": spec.address,
+        "connect_timeout": CONNECT_S,
+        "login_timeout": CONNECT_S,
+        "keepalive_interval": KEEPALIVE_S,
+        "keepalive_count_max": KEEPALIVES,
+        "compression_algs": None,
+        "encryption_algs": _CIPHERS,
+        "preferred_auth": "publickey",
+        "x509_trusted_certs": None,
+    }
+    options = asyncssh.SSHClientConnectionOptions(**given)
+    if options.known_hosts is not None:
+        return options
+    # a configuration that trusts everybody; nobody gets that
+    given["known_hosts"] = str(known) if known.exists() else b""
+    return asyncssh.SSHClientConnectionOptions(**given)
 
 
 def known_hosts(site: Site) -> Path:

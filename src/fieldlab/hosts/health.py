@@ -6,7 +6,6 @@ import asyncio
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import tenacity
 
@@ -16,9 +15,6 @@ from fieldlab.domain.sites import Health, HostSpec
 from fieldlab.hosts.channels import Conversation
 from fieldlab.hosts.links import Links
 from fieldlab.ports.host import Host
-
-if TYPE_CHECKING:
-    from fieldlab.hosts.ssh import SshHost
 
 #: an answer to a ping is waited for so long, s
 _PING_S = 1
@@ -58,7 +54,7 @@ async def ping(address: str, tries: int) -> tuple[int, float | None]:
     retrying = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(max(tries, 1)),
         retry=tenacity.retry_if_result(lambda trip: trip is None),
-        retry_error_callback=lambda state: None,
+        retry_error_callback=lambda _: None,
     )
     trip: float | None = await retrying(_ping_once, address)
     return int(retrying.statistics["attempt_number"]), trip
@@ -94,12 +90,12 @@ def _round_trip(said: bytes) -> float | None:
     return float(found[1]) if found else None
 
 
-async def look(host: SshHost, links: Links) -> Health:
+async def look(spec: HostSpec, links: Links) -> Health:
     """Look at a host; see :meth:`fieldlab.ports.host.Host.health`."""
-    pinging = asyncio.ensure_future(host.ping())
+    pinging = asyncio.ensure_future(ping(spec.address, 3))
     try:
         try:
-            folder = b"".join(b"\\0%03o" % byte for byte in host.spec.directory.encode())
+            folder = b"".join(b"\\0%03o" % byte for byte in spec.directory.encode())
             talk = await links.ask(LOOK, folder + b"\n")
         except FieldlabError as error:
             return Health(ping_ms=(await pinging)[1], ssh_error=str(error))

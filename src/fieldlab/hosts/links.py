@@ -40,7 +40,8 @@ class Facts:
 class Link:
     """One connection, with its guard."""
 
-    connection: asyncssh.SSHClientConnection
+    #: the connection to the machine, and then those of jump hosts that carry it
+    connections: list[asyncssh.SSHClientConnection]
     spec: HostSpec
     #: channels that may be open, beside the guard's
     most: int = MOST_CHANNELS - 1
@@ -58,7 +59,7 @@ class Link:
                 await self.open(GUARD, self._guard)
                 said = await self._guard.until_said(b"\n\n")
         except (TimeoutError, asyncssh.Error, OSError) as error:
-            self.connection.abort()
+            self.abort()
             raise HostUnreachable(
                 f"Host '{self.spec.name}' lets us in but doesn't run a program: {error}",
                 remedy="Look at what its login shell and sshd say; `MaxSessions` must be at "
@@ -86,6 +87,11 @@ class Link:
             raise
 
     @property
+    def connection(self) -> asyncssh.SSHClientConnection:
+        """The connection to the machine."""
+        return self.connections[0]
+
+    @property
     def usable(self) -> bool:
         return not self.connection.is_closed() and not self._guard.closed
 
@@ -103,12 +109,19 @@ class Link:
         self._heart.cancel()
         if self._sftp is not None:
             self._sftp.cancel()
-        self.connection.close()
+        for connection in self.connections:
+            connection.close()
         with contextlib.suppress(TimeoutError, asyncssh.Error, OSError):
             async with asyncio.timeout(2):
-                await self.connection.wait_closed()
+                for connection in self.connections:
+                    await connection.wait_closed()
                 return
-        self.connection.abort()
+        self.abort()
+
+    def abort(self) -> None:
+        """Give it up at once."""
+        for connection in self.connections:
+            connection.abort()
 
 
 def _forget(done: asyncio.Future[Any], conversation: Conversation) -> None:
@@ -237,11 +250,6 @@ class Links:
             for link in self._links:
                 await link.close()
             self._links.clear()
-
-    def abort(self) -> None:
-        """Give up all connections at once, as they don't answer any more."""
-        for link in self._links:
-            link.connection.abort()
 
 
 def broke(spec: HostSpec, error: BaseException | None) -> HostUnreachable:

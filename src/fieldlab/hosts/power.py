@@ -39,7 +39,7 @@ async def reboot(
         async with asyncio.timeout(limit_s):
             before = await _boot_id(links)
             if power_cycle:
-                await _cycle(spec, limit_s)
+                await _cycle(spec)
             else:
                 await _ask(spec, links)
             await _until_back(links, before)
@@ -72,7 +72,7 @@ async def _ask(spec: HostSpec, links: Links) -> None:
         )
 
 
-async def _cycle(spec: HostSpec, limit_s: float) -> None:
+async def _cycle(spec: HostSpec) -> None:
     """Run the command for its power, here."""
     try:
         process = await asyncio.create_subprocess_exec(

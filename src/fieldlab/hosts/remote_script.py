@@ -37,12 +37,15 @@ HEARTBEAT_S = 4.0
 NO_FOLDER = 125
 
 _PLAIN = re.compile(rb"[ -~]*")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: names that the shell can set, and that aren't the script's own
+_NAME = re.compile(r"(?!fl_)[A-Za-z_][A-Za-z0-9_]*")
 
 #: kills every process whose environment has a mark of ours; $@ are options and patterns for grep
 _KILL_MARKED = (
-    'for fl_f in $(grep -lsaz "$@" /proc/[0-9]*/environ); do fl_f=${fl_f#/proc/}; '
-    "kill -KILL ${fl_f%/environ} 2>/dev/null && fl_n=$((fl_n + 1)); done"
+    'for fl_f in $(grep -lsaz "$@" /proc/[0-9]*/environ); do '
+    "fl_f=${fl_f#/proc/}; fl_f=${fl_f%/environ}; "
+    'case "$fl_s " in *" $fl_f "*) continue;; esac; '
+    'kill -KILL $fl_f 2>/dev/null && fl_n=$((fl_n + 1)) && fl_s="$fl_s $fl_f"; done'
 )
 
 _WATCH = (
@@ -51,7 +54,7 @@ _WATCH = (
     "kill -s CONT -- -$$; kill -s TERM -- -$$; fl_n=0; "
     f"while [ $fl_n -lt {int(GRACE_S * 10)} ] && kill -0 $$; "
     "do sleep 0.1 || sleep 1; fl_n=$((fl_n + 1)); done; "
-    'if [ "$fl_m" ]; then unset FIELDLAB_MARK; set -- -xFe "FIELDLAB_MARK=$fl_m"; '
+    'if [ "$fl_m" ]; then fl_s=; unset FIELDLAB_MARK; set -- -xFe "FIELDLAB_MARK=$fl_m"; '
     f"{_KILL_MARKED}; fi; "
     "fi; kill -s KILL -- -$$"
 )
@@ -91,13 +94,13 @@ _GUARD = (
     'echo "$$ $fl_g $fl_b.${20}"; '
     "for fl_x in rsync sha256sum; do command -v $fl_x; done 2>/dev/null; echo; "
     'while :; do ( trap "kill \\$fl_s; exit" TERM; '
-    f"sleep {SILENCE_S:.0f} & fl_s=$! ; wait $fl_s; kill $fl_p; sleep 1; kill -KILL $fl_p ) "
+    "sleep @SILENCE@ & fl_s=$! ; wait $fl_s; kill $fl_p; sleep 1; kill -KILL $fl_p ) "
     ">/dev/null 2>&1 & fl_t=$! ; "
     "read -r fl_x || { kill $fl_t; exit; }; kill $fl_t; done"
 )
 
 _SWEEP = (
-    "set --; fl_n=0; unset FIELDLAB_MARK; "
+    "set --; fl_n=0; fl_s=; unset FIELDLAB_MARK; "
     'while IFS= read -r fl_l; do set -- "$@" -e "FIELDLAB_MARK=$fl_l"; done; '
     'if [ $# -gt 0 ]; then set -- -xF "$@"; else set -- -e "^FIELDLAB_MARK="; fi; '
     f"fl_k=-1; while [ $fl_k -lt $fl_n ]; do fl_k=$fl_n; {_KILL_MARKED}; done; echo $fl_n"
@@ -110,10 +113,17 @@ def _exec(script: str) -> str:
 
 
 RUN = _exec(_RUN)
+SWEEP = _exec(_SWEEP)
 #: for an sshd that starts programs in a process group of its own
 RUN_IN_NEW_SESSION = _exec(_RUN).replace("exec ", "exec setsid ", 1)
-GUARD = _exec(_GUARD)
-SWEEP = _exec(_SWEEP)
+
+
+def guard(silence_s: float = SILENCE_S) -> str:
+    """Write the guard's program: it ends its connection when it hears nothing for so long."""
+    return _exec(_GUARD.replace("@SILENCE@", f"{silence_s:.0f}"))
+
+
+GUARD = guard()
 
 
 def _line(letter: str, text: str) -> bytes:
@@ -135,7 +145,7 @@ def run_lines(command: Command, *, token: str, mark: str, barrier: bool) -> byte
     """
     environment = {**command.environment, **({"FIELDLAB_MARK": mark} if mark else {})}
     argv = list(command.argv)
-    # names that no shell can have, and programs that look like an option
+    # names that the script can't set, and programs that look like an option
     odd = [f"{name}={value}" for name, value in environment.items() if not _NAME.fullmatch(name)]
     if odd or argv[0].startswith("-"):
         argv = ["env", *odd, *argv]

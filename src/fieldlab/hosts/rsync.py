@@ -50,14 +50,19 @@ def is_here() -> bool:
 async def fetch(spec: HostSpec, site: Site, source: str, target: Path, *, folder: bool) -> None:
     """Copy here; see :meth:`fieldlab.ports.host.Host.fetch`."""
     (target if folder else target.parent).mkdir(parents=True, exist_ok=True)
-    there, here = f"{_remote(spec)}:{source}", os.path.abspath(target)
+    there, here = f"{_remote(spec)}:{source}", _local(target)
     await _copy(spec, site, f"{there}/" if folder else there, f"{here}/" if folder else here)
 
 
 async def send(spec: HostSpec, site: Site, source: Path, target: str, *, folder: bool) -> None:
     """Copy there; see :meth:`fieldlab.ports.host.Host.send`. The folder above is there."""
-    there, here = f"{_remote(spec)}:{target}", os.path.abspath(source)
+    there, here = f"{_remote(spec)}:{target}", _local(source)
     await _copy(spec, site, f"{here}/" if folder else here, f"{there}/" if folder else there)
+
+
+def _local(path: Path) -> str:
+    # a name with a colon would be taken for another machine's
+    return str(path.absolute())
 
 
 def _remote(spec: HostSpec) -> str:

@@ -132,7 +132,7 @@ async def explained(spec: HostSpec, what: str) -> AsyncIterator[None]:
     """
     try:
         yield
-    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection) as error:
+    except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, ConnectionError) as error:
         raise broke(spec, error) from error
     except asyncssh.SFTPNoSuchFile as error:
         raise TransferFailed(f"{what} with host '{spec.name}': there is no such file") from error
@@ -193,8 +193,12 @@ async def _fetch_file(
         if resumed and await _digest(links, there) != await asyncio.to_thread(_sha256, part):
             file.truncate(0)  # the beginning was of another file
             await _read(sftp, there, file.fileno(), 0, size_bytes)
+    _take_place(part, here, changed)
+
+
+def _take_place(part: Path, here: Path, changed: float) -> None:
     os.utime(part, (changed, changed))
-    os.replace(part, here)
+    part.replace(here)
 
 
 async def _read(

@@ -186,7 +186,7 @@ class SshHost:
             )
 
     async def health(self) -> Health:
-        return await health.look(self, self._links)
+        return await health.look(self._spec, self._links)
 
     async def reboot(self, *, limit_s: float, power_cycle: bool = False) -> None:
         await power.reboot(self._spec, self._links, limit_s=limit_s, power_cycle=power_cycle)

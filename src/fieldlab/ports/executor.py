@@ -134,8 +134,9 @@ class Setup:
     timeout_s: float = 0.0
     #: the engine that the executor works for
     engine_id: str = ""
-    #: how it is called where hosts are held
+    #: how its campaign is called where hosts are held
     campaign: str = ""
+    campaign_id: int = 0
     #: failures in a row after which a slot hands its batch back; 0 never does
     patience: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)

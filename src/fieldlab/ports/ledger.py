@@ -95,6 +95,10 @@ class HostLedger(Protocol):
         """Count a failure of the infrastructure, or forget those before; how many in a row."""
         ...
 
+    def remark(self, campaign_id: int, text: str, *, by: str) -> None:
+        """Write into a campaign's journal what was done with its hosts."""
+        ...
+
     def holders(self) -> list[tuple[int, EngineSign]]:
         """List engines that hold or have reserved hosts, each with its campaign's id."""
         ...

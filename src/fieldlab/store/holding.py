@@ -13,10 +13,18 @@ from fieldlab.domain.sites import Health, HostSpec, HostState
 from fieldlab.ports.ledger import Hold, HostStanding
 from fieldlab.ports.store import Engine, EngineSign
 from fieldlab.store import tables
+from fieldlab.store.campaigns import read_campaign
 from fieldlab.store.database import Database, clock
 from fieldlab.store.host_tables import hosts
 from fieldlab.store.leasing import require_alive
-from fieldlab.store.transitions import HOSTS, Cause, advance_all, create
+from fieldlab.store.transitions import (
+    CAMPAIGNS,
+    HOSTS,
+    Cause,
+    advance_all,
+    create_missing,
+    remark,
+)
 
 _FREE: dict[str, Any] = {"engine_id": None, "hold": None, "held_at": None, "held_for": None}
 _UNRESERVED: dict[str, Any] = {"reserving_engine_id": None, "reserving_hold": None}
@@ -41,7 +49,7 @@ class SqlHostLedger:
                 if spec.identity not in known:
                     cause = Cause(actor="", reason=f"named by the site {site}")
                     values = {"identity": spec.identity, "created_at": cause.at, **named}
-                    create(connection, HOSTS, cause, **values)
+                    create_missing(connection, HOSTS, cause, "identity", **values)
                 elif known[spec.identity] != (site, spec.name):
                     connection.execute(
                         sa.update(hosts).where(hosts.c.identity == spec.identity).values(named)
@@ -112,6 +120,11 @@ class SqlHostLedger:
                 sa.update(hosts).where(where).values(failures=count).returning(hosts.c.failures)
             ).scalar_one_or_none()
             return counted or 0
+
+    def remark(self, campaign_id: int, text: str, *, by: str) -> None:
+        with self._database.begin() as connection:
+            state = read_campaign(connection, campaign_id).state
+            remark(connection, CAMPAIGNS, campaign_id, state, Cause(actor=by, reason=text))
 
     def holders(self) -> list[tuple[int, EngineSign]]:
         engines = tables.engines

@@ -64,6 +64,10 @@ class AttemptView:
     user: str | None
     commit: str | None
     dirty: bool | None
+    #: names of the hosts that it ran on, separated by commas; None: where its engine ran
+    hosts: str | None
+    #: JSON of what was done on them, step by step
+    steps: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,8 @@ _ATTEMPTS = sa.select(
             "exit_code",
             "error",
             "engine_id",
+            "hosts",
+            "steps",
         )
     ),
     *provenances.WHENCE,

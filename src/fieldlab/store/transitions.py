@@ -65,6 +65,21 @@ def create(connection: sa.Connection, entity: Entity, cause: Cause, **values: An
     return key
 
 
+def create_missing(
+    connection: sa.Connection, entity: Entity, cause: Cause, unique: str, **values: Any
+) -> None:
+    """Insert an entity in its initial state, unless there is one of the same ``unique`` column."""
+    initial = entity.lifecycle.initial
+    full = {"state": initial, **values}
+    inserted = insert_rows(
+        connection, entity.table, tuple(full), [tuple(full.values())], ignore_existing=True
+    )
+    if inserted:
+        same = entity.table.c[unique] == values[unique]
+        key = connection.execute(sa.select(entity.table.c.id).where(same)).scalar_one()
+        _journal(connection, entity.lifecycle, "", initial, cause, [key])
+
+
 def advance(
     connection: sa.Connection,
     entity: Entity,
@@ -138,7 +153,7 @@ def advance_all(
     topic = lifecycle.publishes.get(target)
     if topic:
         for row in won:
-            _publish(connection, lifecycle, topic, row[0], target, cause)
+            _publish(connection, lifecycle, topic, row[0], expected, target, cause)
     return won
 
 
@@ -220,12 +235,14 @@ def _publish(
     lifecycle: Lifecycle,
     topic: str,
     entity_id: int,
+    source: str,
     state: str,
     cause: Cause,
 ) -> None:
     body = {
         "entity": lifecycle.entity,
         "id": entity_id,
+        "from": source,
         "state": state,
         "by": cause.actor,
         "reason": cause.reason,

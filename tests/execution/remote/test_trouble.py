@@ -135,8 +135,7 @@ CONTROLLER = """\
     from fieldlab.app import Lab
     from fieldlab.sandbox import Sandbox
     from fieldlab.settings import Settings
-    from fieldlab.ports.store import Campaign
-from tests.execution.remote.rehearsal import READ, WRITES, Rehearsal
+    from tests.execution.remote.rehearsal import READ, WRITES, Rehearsal
     from tests.execution.remote.test_trouble import SLOW, SOON
     folder, database, where, name = Path(sys.argv[1]), *sys.argv[2:5]
     sandbox = Sandbox.at(Path(where))

@@ -18,6 +18,7 @@ from fieldlab.execution.remote.care import Care, Held
 from fieldlab.execution.remote.choosing import Wish
 from fieldlab.execution.remote.reviving import Reviver
 from fieldlab.execution.remote.surroundings import Surroundings
+from fieldlab.ports.executor import Setup
 from fieldlab.ports.host import Host
 from fieldlab.ports.ledger import Hold, HostStanding
 
@@ -41,23 +42,21 @@ class Bench:
 
     Parameters
     ----------
-    engine_id
-        The engine that holds them.
-    campaign
-        How it is called where hosts are held.
+    setup
+        Says for which engine and campaign hosts are held.
     """
 
-    def __init__(self, around: Surroundings, engine_id: str, campaign: str) -> None:
+    def __init__(self, around: Surroundings, setup: Setup) -> None:
         self._around = around
-        self._engine_id = engine_id
-        self._campaign = campaign
+        self._engine_id = setup.engine_id
+        self._campaign = setup.campaign
         self._specs: dict[str, HostSpec] = {each.name: each for each in around.site.hosts}
         #: hosts that this process holds, so that its own attempts don't ask for them
         self._mine: set[str] = set()
         self._freed = asyncio.Event()
         self._draining = asyncio.Event()
-        self.reviver = Reviver(around, engine_id, self._freed)
-        self.care = Care(around, engine_id, self.reviver)
+        self.reviver = Reviver(around, setup.engine_id, self._freed)
+        self.care = Care(around, setup, self.reviver)
 
     @property
     def hosts(self) -> Mapping[str, Host]:

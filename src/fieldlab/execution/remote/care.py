@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from fieldlab.domain.durations import format_duration
 from fieldlab.domain.errors import FieldlabError, HostError
 from fieldlab.domain.ids import uuid7
 from fieldlab.domain.sites import HostSpec, HostState
 from fieldlab.execution.remote.reviving import Reviver
 from fieldlab.execution.remote.surroundings import FOLDER, Surroundings
 from fieldlab.execution.remote.trouble import HostTrouble
+from fieldlab.ports.executor import Setup
 from fieldlab.ports.host import Host
 from fieldlab.ports.ledger import Hold
 
@@ -33,9 +36,10 @@ class Held:
 class Care:
     """Makes hosts ready for attempts."""
 
-    def __init__(self, around: Surroundings, engine_id: str, reviver: Reviver) -> None:
+    def __init__(self, around: Surroundings, setup: Setup, reviver: Reviver) -> None:
         self._around = around
-        self._engine_id = engine_id
+        self._engine_id = setup.engine_id
+        self._campaign_id = setup.campaign_id
         self._reviver = reviver
         self._specs: dict[str, HostSpec] = {each.name: each for each in around.site.hosts}
         #: hosts on which nothing of an earlier holder can be left
@@ -62,7 +66,11 @@ class Care:
             One of them can't be used; it is looked after from now on.
         """
         due = [name for name in held.hosts if await self._is_due(name)]
-        await self._each(due, held, self._restart)
+        if due:
+            began = time.monotonic()
+            await self._each(due, held, self._restart)
+            took = format_duration(time.monotonic() - began)
+            await self.remark(f"restarted {', '.join(due)} in {took}")
         await self._each([n for n in held.hosts if n not in self._clean], held, self._clear)
         return due
 
@@ -120,6 +128,11 @@ class Care:
             self._around.tell(f"{name}: {killed} processes of an earlier attempt were ended")
         self._clean.add(name)
         self._dirty.discard(name)
+
+    async def remark(self, text: str) -> None:
+        """Write into the campaign's journal what was done with its hosts."""
+        ledger = self._around.ledger
+        await self._call(ledger.remark, self._campaign_id, text, by=self._engine_id)
 
     def is_dirty(self, name: str) -> None:
         """Remember that something of an attempt may be left on a host."""

@@ -60,7 +60,7 @@ class RemoteExecutor:
         self._slots = made.slots
         await asyncio.to_thread(Path(setup.attempts).mkdir, parents=True, exist_ok=True)
         self._free = asyncio.Semaphore(self._slots)
-        self._bench = Bench(self._around, setup.engine_id, setup.campaign)
+        self._bench = Bench(self._around, setup)
         try:
             await self._bench.open()
             await self._meet()
@@ -85,9 +85,15 @@ class RemoteExecutor:
         for each in met:
             if isinstance(each, BaseException) and not isinstance(each, HostTrouble):
                 raise each
-        for each in met:
-            if isinstance(each, HostTrouble):
-                await self._bench.care.quarantine(each)
+        away = [each for each in met if isinstance(each, HostTrouble)]
+        for trouble in away:
+            await self._bench.care.quarantine(trouble)
+        missing = {trouble.host for trouble in away}
+        there = [name for name in names if name not in missing]
+        found = f"hosts that answer: {', '.join(there) or 'none'}"
+        if away:
+            found += f"; that don't: {', '.join(sorted(missing))}"
+        await self._bench.care.remark(found)
 
     async def _meet_one(self, name: str) -> None:
         host = self._around.hosts[name]

@@ -8,17 +8,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fieldlab.domain.errors import BadInput, Problem, nearest
-from fieldlab.domain.sites import Site
+from fieldlab.domain.notifying import NOTIFY, NotifySettings, read_notify
+
+if TYPE_CHECKING:
+    from fieldlab.domain.sites import Site
 
 PROFILE = "fieldlab.toml"
 FOLDER = ".fieldlab"
 #: the table of `fieldlab.toml` on provenance
 PROVENANCE = "provenance"
 _TEXTS = ("database", "home")
-_KEYS = (*_TEXTS, PROVENANCE)
+#: the table of `fieldlab.toml` on machines
+_SITES = "sites"
+_TABLES = (PROVENANCE, NOTIFY)
+_KEYS = (*_TEXTS, *_TABLES, _SITES)
 _SPELLINGS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
@@ -47,7 +53,9 @@ class Settings:
     #: ``sqlite:///…`` or ``postgresql://…``
     database: str
     provenance: ProvenanceSettings = field(default_factory=ProvenanceSettings)
+    #: name → location with machines; the sandbox's, while it is up, is called ``sandbox``
     sites: Mapping[str, Site] = field(default_factory=dict)
+    notify: NotifySettings = field(default_factory=NotifySettings)
 
     @property
     def attempts(self) -> Path:
@@ -85,6 +93,8 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
         home=home,
         database=database or f"sqlite:///{home / 'lab.db'}",
         provenance=_provenance(root / PROFILE, profile.get(PROVENANCE, {}), environ),
+        sites=_sites(root / PROFILE, profile, home),
+        notify=read_notify(profile.get(NOTIFY, {}), str(root / PROFILE), str(root), environ),
     )
 
 
@@ -118,6 +128,16 @@ def _provenance(
     if problems:
         raise BadInput.of(problems)
     return ProvenanceSettings(**read)
+
+
+def _sites(path: Path, profile: Mapping[str, Any], home: Path) -> Mapping[str, Site]:
+    """Read the sites of a profile, and that of the sandbox."""
+    if _SITES not in profile and not os.path.exists(home / "sandbox"):  # noqa: PTH110 - as below
+        return {}
+    # a command that needs no machines doesn't pay for it
+    from fieldlab.settings.sites import read_sites, sandbox_sites
+
+    return {**sandbox_sites(home), **read_sites(profile.get(_SITES, {}), path)}
 
 
 def _objection(key: str, value: object) -> tuple[str, str]:
@@ -182,10 +202,16 @@ def _read_profile(path: Path) -> dict[str, Any]:
         for key, value in profile.items()
         if key in _TEXTS and not isinstance(value, str)
     ]
-    if not isinstance(profile.get(PROVENANCE, {}), dict):
-        remedy = f"Begin it with a line [{PROVENANCE}]"
-        what = "must be a table"
-        problems.append(Problem(what=what, file=str(path), key=(PROVENANCE,), remedy=remedy))
+    problems += [
+        Problem(
+            what="must be a table",
+            file=str(path),
+            key=(table,),
+            remedy=f"Begin it with a line [{table}]",
+        )
+        for table in _TABLES
+        if not isinstance(profile.get(table, {}), dict)
+    ]
     if problems:
         raise BadInput.of(problems)
     return profile
