@@ -187,6 +187,23 @@ def test_an_explicit_list_of_either_spelling_without_repetitions(tmp_path: Path)
     assert "1 tests of 'custom_test_list' are there twice, and are run once" in found.notes
 
 
+def test_noise_is_made_on_an_interface_of_which_configurations_say_nothing(
+    tmp_path: Path,
+) -> None:
+    quiet = write(tmp_path, campaign())
+    noisy = write(tmp_path, campaign(bw_rate="6mbit"), name="noisy.json")
+    for path, given, interface in (
+        (quiet, "", ""),
+        (quiet, "eth1", "eth1"),
+        (noisy, "", "eth0"),
+        (noisy, "eth1", "eth1"),
+    ):
+        (found,) = read_autoperf(path, interface=given)
+        assert {each.interface for each in found.site.hosts} == {interface}
+        written = tomllib.loads(sites_text([found]))["sites"][path.stem]
+        assert written.get("interface", "") == interface
+
+
 def test_where_perftest_lies_may_differ_between_machines(tmp_path: Path) -> None:
     other = machine("p3", "sub", "10.0.0.3", perftest_exec_path="/opt/x")
     found = one(write(tmp_path, campaign(slave_machines=[*MACHINES, other])))
