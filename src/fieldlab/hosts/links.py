@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import asyncssh
-import tenacity
 
 from fieldlab.domain.errors import FieldlabError, HostUnreachable, MachineError
 from fieldlab.domain.sites import HostSpec, Site
@@ -21,6 +20,8 @@ from fieldlab.hosts.remote_script import GUARD, HEARTBEAT_S
 
 #: channels of one connection. sshd allows 10 (MaxSessions) unless told otherwise
 MOST_CHANNELS = 10
+#: how often a channel is asked for where nothing can have happened
+_TRIES = 4
 #: short programs of our own have this long, s
 SHORT_S = 30.0
 
@@ -77,7 +78,12 @@ class Link:
         """Start a constant program on a channel of its own."""
         opening = asyncio.ensure_future(
             self.connection.create_session(
-                lambda: cast(asyncssh.SSHClientSession[bytes], conversation), program, encoding=None
+                lambda: cast(asyncssh.SSHClientSession[bytes], conversation),
+                program,
+                encoding=None,
+                # nothing may be waited for before the program is asked for
+                request_pty=False,
+                x11_forwarding=False,
             )
         )
         try:
@@ -185,25 +191,21 @@ class Links:
     async def channel(
         self, program: Callable[[Link], str], conversation: Callable[[], Conversation]
     ) -> AsyncIterator[tuple[Link, Conversation]]:
-        """Have a channel with a constant program on it, which hasn't been told anything yet.
+        """Have a channel with a constant program on it, told what its conversation says first.
 
         Tried again where nothing can have happened: the connection broke while nobody used it,
         or sshd allows fewer channels than thought.
         """
-        tries = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(4),
-            retry=tenacity.retry_if_exception(_of_the_link),
-            reraise=True,
-        )
         stack = contextlib.AsyncExitStack()
-        link: Link
-        talk: Conversation
-        try:
-            link, talk = await tries(self._opened, program, conversation, stack)
-        except (asyncssh.Error, OSError) as error:
-            if _of_the_link(error):
-                raise broke(self._spec, error) from error
-            raise
+        for tries_left in range(_TRIES - 1, -1, -1):
+            try:
+                link, talk = await self._opened(program, conversation, stack)
+                break
+            except (asyncssh.Error, OSError) as error:
+                if not _of_the_link(error):
+                    raise
+                if not tries_left:
+                    raise broke(self._spec, error) from error
         async with stack:
             yield link, talk
 
@@ -225,6 +227,8 @@ class Links:
                 talk.close()
                 if isinstance(error, asyncssh.ChannelOpenError) and link.usable:
                     link.most = max(link.used - 1, 0)
+                elif talk.told and _of_the_link(error):
+                    raise broke(self._spec, error) from error  # it may have begun
                 raise
             stack.push_async_exit(attempt.pop_all())
         return link, talk

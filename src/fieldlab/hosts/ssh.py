@@ -57,16 +57,18 @@ class SshHost:
             raise BadInput("The command has no program", remedy="Name one")
         token = secrets.token_hex(16)
         lines = run_lines(command, token=token, mark=mark, barrier=start is not None)
+        if start is None:
+            lines += GO
 
         def program(link: Link) -> str:
             return RUN if link.facts.leads else RUN_IN_NEW_SESSION
 
         def conversation() -> Conversation:
-            return Conversation(sink, barrier=start is not None)
+            return Conversation(sink, barrier=start is not None, first=lines)
 
         async with self._links.channel(program, conversation) as (_, talk):
             try:
-                return await self._follow(talk, command, lines, start, token, mark)
+                return await self._follow(talk, command, start, token, mark)
             except OSError as error:
                 raise MachineError(f"What a command writes can't be kept: {error}") from error
             finally:
@@ -76,7 +78,6 @@ class SshHost:
         self,
         talk: Conversation,
         command: Command,
-        lines: bytes,
         start: Gate | None,
         token: str,
         mark: str,
@@ -84,11 +85,11 @@ class SshHost:
         """Start the program of a channel, and see it to its end."""
         timed_out = clean = False
         try:
-            talk.tell(lines if start is not None else lines + GO)
+            began = talk.told
             if start is not None:
                 await self._line_up(talk, start, token)
                 talk.tell(GO)
-            began = time.monotonic()
+                began = time.monotonic()
             try:
                 async with asyncio.timeout(command.timeout_s or None):
                     await talk.until_exited()
