@@ -69,9 +69,10 @@ def plain(frame: Frame, width: int, height: int | None = None) -> list[str]:
 
 
 def test_all_that_runs_is_shown_with_what_it_writes(folder: Path) -> None:
-    ran = [start("run", long_commands(folder, name), folder=folder) for name in ("sums", "tides")]
-    for process, name in zip(ran, ("sums", "tides"), strict=True):
-        wait_until(is_running(name, 2), f"{name} runs", process)
+    ran = []
+    for name in ("sums", "tides"):  # one after the other: the newest is known
+        ran.append(start("run", long_commands(folder, name), folder=folder))
+        wait_until(is_running(name, 2), f"{name} runs", ran[-1])
     shown = invoke("watch", "--once").stdout.splitlines()
     assert max(map(len, shown)) <= 80
     text = "\n".join(shown)
