@@ -195,3 +195,30 @@ def test_a_tool_over_hosts_needs_a_site(folder: Path) -> None:
     result = invoke("validate", "e.yaml")
     assert result.exit_code == 2
     assert "Name a site" in result.stderr
+
+
+NOISE = {
+    "packet_loss": "1%",
+    "packet_duplication": "1%",
+    "packet_corruption": "1%",
+    "bandwidth_rate": "6mbit",
+    "delay": {
+        "value": "10ms",
+        "variation": "1ms",
+        "correlation": "25%",
+        "distribution": "normal",
+    },
+}
+
+
+def test_what_import_writes_is_what_fieldlab_runs(folder: Path) -> None:
+    random = campaign(combination_generation_type="rcg", rcg_target_test_count=5)
+    listed = campaign(custom_test_list=["30SEC_100B_1P_1S_REL_UC_0DUR_100LC"])
+    config = write(folder, campaign(), random, listed, campaign(noise_generation=NOISE))
+    assert invoke("perftest", "import", config).exit_code == 0
+    (folder / "sites.toml").rename(folder / "fieldlab.toml")  # as it says to do next
+    for number, trials in ((0, 8), (2, 5), (3, 1), (4, 8)):
+        name = f"pcg-1-{number}.yaml" if number else "pcg-1.yaml"
+        result = invoke("validate", name, "--json")
+        assert result.exit_code == 0, result.output
+        assert document(result)["trials"] == trials

@@ -22,7 +22,9 @@ import pytest
 from fieldlab.cli.errors import ExitCode
 from fieldlab.cli.frames import STRIP, Frame, Watched, draw, last_lines, sign_of, watched
 from fieldlab.cli.labs import opened
-from fieldlab.cli.machines import HostRow, health_text, machine_lines
+from fieldlab.cli.machines import health_text, machine_lines
+from fieldlab.domain.sites import Health, HostState
+from fieldlab.ports.ledger import HostStanding
 from fieldlab.store.queries import AttemptView
 from tests.cli.program import document, finish, invoke, start, write_experiment
 from tests.waiting import wait_until
@@ -69,9 +71,10 @@ def plain(frame: Frame, width: int, height: int | None = None) -> list[str]:
 
 
 def test_all_that_runs_is_shown_with_what_it_writes(folder: Path) -> None:
-    ran = [start("run", long_commands(folder, name), folder=folder) for name in ("sums", "tides")]
-    for process, name in zip(ran, ("sums", "tides"), strict=True):
-        wait_until(is_running(name, 2), f"{name} runs", process)
+    ran = []
+    for name in ("sums", "tides"):  # in turn: the last one begun is the newest
+        ran.append(start("run", long_commands(folder, name), folder=folder))
+        wait_until(is_running(name, 2), f"{name} runs", ran[-1])
     shown = invoke("watch", "--once").stdout.splitlines()
     assert max(map(len, shown)) <= 80
     text = "\n".join(shown)
@@ -96,12 +99,17 @@ def test_how_the_latest_ended_is_a_strip_that_needs_no_colour(folder: Path) -> N
     assert f"latest   {campaign['latest']}\n         · success  x failed\n" in shown
 
 
+def standing(**known: Any) -> HostStanding:
+    usual: dict[str, Any] = {"site": "lab", "name": "h1", "state": HostState.READY}
+    return HostStanding(id=1, identity="10.0.0.1:22", **{**usual, **known})
+
+
 def attempt(state: str, failure: str | None = None, number: int = 0) -> AttemptView:
     now = datetime.now(UTC)
     return AttemptView(
         fingerprint=f"{number:016x}", repeat=1, parameters='{"a":1}', number=1, state=state,
         status=None, failure=failure, started_at=now, ended_at=now, exit_code=None, error=None,
-        engine_id=None, host="box", user=None, commit=None, dirty=None,
+        engine_id=None, host="box", user=None, commit=None, dirty=None, hosts=None, steps=None,
     )  # fmt: skip
 
 
@@ -123,8 +131,8 @@ def frame(folder: Path) -> Frame:
     output = {number: ["long " * 40, "short"] for number in range(12)}
     each = replace(each, running=running, latest=latest, output=output, printed=["from a function"])
     hosts = [
-        HostRow(site="lab", name=f"h{number}", address="10.0.0.1", state=state, note="x" * 60)
-        for number, state in enumerate(("ready", "lost", "quarantined", "restarting"))
+        standing(name=f"h{number}", state=state, note="x" * 60)
+        for number, state in enumerate(HostState)
     ]
     return Frame(campaigns=[each, each], hosts=hosts)
 
@@ -162,13 +170,14 @@ def test_few_attempts_side_by_side_make_no_high_rate(frame: Frame) -> None:
 
 
 def test_machines_show_their_health_and_who_holds_them() -> None:
-    host = HostRow(
-        site="lab", name="h1", address="10.0.0.1", state="ready", holder="waves.1 3fa9c1d2/1",
-        ping_ms=0.4321, load=0.3, processors=8, free_bytes=12 * 10**9, clock_offset_s=0.01,
-    )  # fmt: skip
+    health = Health(
+        ping_ms=0.4321, load=0.3, processors=8, free_bytes=12 * 10**9, clock_offset_s=0.01
+    )
+    host = standing(held_for="waves.1 3fa9c1d2/1", health=health)
     assert health_text(host) == "ping 0.432 ms, load 0.3/8, 12 GB free"
-    assert health_text(replace(host, clock_offset_s=-75.0)).endswith("clock -75 s")
-    other = HostRow(site="far", name="h2", address="10.0.0.2", state="lost", note="no route")
+    off = replace(host, health=replace(health, clock_offset_s=-75.0))
+    assert health_text(off).endswith("clock -75 s")
+    other = standing(site="far", name="h2", state=HostState.LOST, note="no route")
     lines = [line.plain.rstrip() for line in machine_lines([host, other])]
     assert lines == [
         "lab/h1  ready  waves.1 3fa9c1d2/1  ping 0.432 ms, load 0.3/8, 12 GB free",

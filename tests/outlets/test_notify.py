@@ -14,7 +14,7 @@ from fieldlab.domain.errors import MissingExtra, NotSent
 from fieldlab.outlets.notify import AppriseNotifier, CommandNotifier
 from fieldlab.ports.notifier import Notice, Notifier, Urgency
 from tests.outlets.receivers import HttpReceiver, SmtpSink, free_port, teller, text_of
-from tests.waiting import wait_until
+from tests.waiting import until, wait_until
 
 NOTICE = Notice(title="waves.1 tripped", body="10 failed\nin a row ö", urgency=Urgency.FAILURE)
 
@@ -161,3 +161,18 @@ def test_who_takes_only_html_gets_lines_and_no_tags(monkeypatch: pytest.MonkeyPa
     (got,) = sent
     assert got["body"] == "a &lt; b<br/>&amp; c"
     assert got["body_format"] == apprise.NotifyFormat.HTML
+
+
+def test_a_program_is_ended_when_nobody_waits_for_it_any_more(tmp_path: Path) -> None:
+    argv = teller(tmp_path, "echo $$ > pid; exec sleep 1000")
+    pid = tmp_path / "pid"
+
+    async def scene() -> None:
+        sending = asyncio.create_task(CommandNotifier(argv, str(tmp_path)).send(NOTICE))
+        await until(lambda: pid.exists() and pid.read_text().strip(), "it runs")
+        sending.cancel()
+        await asyncio.wait([sending])
+        assert sending.cancelled()
+
+    asyncio.run(scene())
+    wait_until(lambda: not psutil.pid_exists(int(pid.read_text())), "it has ended")

@@ -14,7 +14,7 @@ from fieldlab.ports.ledger import Hold, HostStanding
 from fieldlab.store.database import Database
 from fieldlab.store.holding import SqlHostLedger
 from fieldlab.store.sql_store import SqlStore
-from tests.store.staging import HandEngine, running
+from tests.store.staging import HandEngine, running, topics
 
 SPECS = tuple(HostSpec(name=f"h{n}", address=f"10.0.0.{n}") for n in range(1, 5))
 IDENTITIES = tuple(each.identity for each in SPECS)
@@ -186,3 +186,9 @@ def test_two_who_enroll_the_same_hosts_at_once_write_them_once(database: Databas
         for done in [pool.submit(SqlHostLedger(database).enroll, "bench", SPECS) for _ in range(8)]:
             done.result()
     assert [each.name for each in SqlHostLedger(database).standing()] == ["h1", "h2", "h3", "h4"]
+
+
+def test_a_disk_that_gets_nearly_full_is_told_once(store: SqlStore, ledger: SqlHostLedger) -> None:
+    for free in (10**9, 10**6, 10**5, 10**9, 10**6):
+        ledger.observe(IDENTITIES[0], Health(free_bytes=free))
+    assert topics(store) == ["disk.low", "disk.low"]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fieldlab.app.setups import setup_of
-from fieldlab.app.sites import open_hosts
+from fieldlab.app.sites import find_site, open_hosts
 from fieldlab.domain.definition import Definition
-from fieldlab.domain.errors import BadInput, nearest
+from fieldlab.domain.errors import UnknownName
 from fieldlab.domain.sites import Site
 from fieldlab.engine.liveness import take_over
 from fieldlab.engine.store_thread import StoreThread
@@ -36,7 +36,7 @@ def remote_executor(
         There is no such site.
     """
     options = definition.executor.options
-    site = site_of(settings, options.get("site", ""))
+    site = _site_of(settings, definition)
     ledger, store = SqlHostLedger(database), SqlStore(database)
 
     def free_what_the_dead_hold() -> None:
@@ -63,7 +63,7 @@ def check_remote(settings: Settings, definition: Definition, setup: Setup) -> No
     BadInput
         There is no such site, or the tool can't be used there.
     """
-    ready(site_of(settings, definition.executor.options.get("site", "")), _ways(definition), setup)
+    ready(_site_of(settings, definition), _ways(definition), setup)
 
 
 def _ways(definition: Definition) -> Ways:
@@ -80,7 +80,7 @@ def _ways(definition: Definition) -> Ways:
 
 async def wait_for_hosts(settings: Settings, definition: Definition, over: asyncio.Event) -> bool:
     """Wait until a definition's site has enough hosts that answer; False if it is over before."""
-    site = site_of(settings, definition.executor.options.get("site", ""))
+    site = _site_of(settings, definition)
     hosts = open_hosts(site)
     setup = setup_of(definition, settings.attempts, settings.functions)
     wish = ready(site, _ways(definition), setup).wish
@@ -102,26 +102,16 @@ def _manners(options: Mapping[str, Any]) -> Manners:
     )
 
 
-def site_of(settings: Settings, name: str) -> Site:
-    """Find a site of the profile by its name, or the only one.
+def _site_of(settings: Settings, definition: Definition) -> Site:
+    """Find the site of a definition.
 
     Raises
     ------
-    BadInput
+    UnknownName
         There is none of that name; or several, and none is named.
     """
-    sites = settings.sites
-    key = ("executor", "ssh", "site")
-    if not sites:
-        raise BadInput(
-            "fieldlab.toml names no site",
-            remedy="Write the hosts down as [sites.NAME], or make some with `fieldlab sandbox up`",
-            key=key,
-        )
-    if not name and len(sites) == 1:
-        return next(iter(sites.values()))
-    if name not in sites:
-        known = f"Sites: {', '.join(sites)}"
-        what = f"There is no site '{name}'" if name else "Of several sites, none is named"
-        raise BadInput(what, remedy=nearest(name, sites) or known, key=key)
-    return sites[name]
+    try:
+        return find_site(settings, definition.executor.options.get("site", ""))
+    except UnknownName as error:
+        key = ("executor", "ssh", "site")
+        raise UnknownName(error.what, remedy=error.remedy, key=key) from None

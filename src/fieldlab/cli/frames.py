@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldlab.cli.campaign_views import CampaignView, campaign_document, look
-from fieldlab.cli.machines import HostRow, machine_document, machine_lines
+from fieldlab.cli.machines import machine_document, machine_lines
 from fieldlab.cli.output import STATE_COLOURS, counted, joined
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.ids import trial_name
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from fieldlab.app import Lab
+    from fieldlab.ports.ledger import HostStanding
     from fieldlab.ports.store import Campaign
     from fieldlab.store.queries import AttemptView
 
@@ -111,7 +112,7 @@ class Frame:
     """One look."""
 
     campaigns: Sequence[Watched]
-    hosts: Sequence[HostRow] = ()
+    hosts: Sequence[HostStanding] = ()
 
 
 def watched(lab: Lab, campaign: Campaign) -> Watched:

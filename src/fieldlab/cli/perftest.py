@@ -35,6 +35,14 @@ Ess = Annotated[
         help="A status spreadsheet of AutoPerf: what succeeded in it isn't run again.",
     ),
 ]
+Interface = Annotated[
+    str,
+    typer.Option(
+        "--interface",
+        metavar="NAME",
+        help="Network interface that tests use, for noise: eth0 if absent.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +65,7 @@ def import_(
         Path, typer.Option("--into", metavar="FOLDER", help="Where; made if absent.")
     ] = Path(),
     ess: Ess = None,
+    interface: Interface = "",
     force: Annotated[
         bool, typer.Option("--force", help="Write over files that are there already.")
     ] = False,
@@ -65,7 +74,7 @@ def import_(
     """Make a definition of every campaign of a configuration, and the site of its machines."""
     from fieldlab.workflows.perftest.writing import definition_text, sites_text
 
-    campaigns = _read(config, ess)
+    campaigns = _read(config, ess, interface)
     wanted = [each for each in campaigns if not each.complete]
     files = {f"{each.name}.yaml": definition_text(each) for each in wanted}
     if wanted:
@@ -110,6 +119,7 @@ def _say_next(into: Path, wanted: Collection[ImportedCampaign]) -> None:
 def run(
     config: Config,
     ess: Ess = None,
+    interface: Interface = "",
     for_: Annotated[
         str | None,
         typer.Option("--for", metavar="DURATION", help="Stop after so long, such as 8h."),
@@ -126,7 +136,7 @@ def run(
     from fieldlab.settings import load_settings
 
     for_s = None if for_ is None else parse_duration(for_)
-    campaigns = _read(config, ess)
+    campaigns = _read(config, ess, interface)
     if problems := _unreadable_keys(config, campaigns):
         raise BadInput.of(problems)
     settings = load_settings()
@@ -149,11 +159,11 @@ def run(
     raise typer.Exit(worst)
 
 
-def _read(config: Path, ess: Path | None) -> list[ImportedCampaign]:
+def _read(config: Path, ess: Path | None, interface: str) -> list[ImportedCampaign]:
     """Read a configuration and, if there is one, its status spreadsheet; say what is notable."""
     from fieldlab.workflows.perftest.importing import read_autoperf
 
-    campaigns = read_autoperf(config, _done(ess) if ess is not None else ())
+    campaigns = read_autoperf(config, _done(ess) if ess is not None else (), interface)
     for each in campaigns:
         for note in each.notes:
             say(f"{each.title}: {note}")

@@ -102,7 +102,19 @@ def _frame(lab: Lab, choice: _Choice) -> Frame:
     from fieldlab.cli.frames import Frame, watched
 
     campaigns = [watched(lab, each) for each in choice.campaigns()]
-    return Frame(campaigns=campaigns)
+    sites = {
+        executor.options.get("site", "")
+        for each in campaigns
+        if (executor := each.view.campaign.definition.executor).kind == "ssh"
+    }
+    if not sites:
+        return Frame(campaigns=campaigns)
+    from fieldlab.store.holding import read_standing
+
+    with lab.database.read() as connection:
+        hosts = read_standing(connection)
+    named = [each for each in hosts if "" in sites or each.site in sites]
+    return Frame(campaigns=campaigns, hosts=named)
 
 
 def _show_once(lab: Lab, choice: _Choice, *, as_json: bool) -> None:

@@ -7,12 +7,13 @@ import logging
 import os
 import re
 import signal
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from html import escape
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from fieldlab.domain.errors import MissingExtra, NotSent, sentences
@@ -196,40 +197,82 @@ class CommandNotifier:
 
     async def send(self, notice: Notice) -> None:
         self.check()
-        # files, not pipes: whatever the program leaves behind can't keep us waiting
-        with tempfile.TemporaryFile() as text, tempfile.TemporaryFile() as output:
-            text.write(f"{notice.body}\n".encode())
-            text.seek(0)
-            code = await self._run(notice, text, output)
-            if code:
-                output.seek(0)
-                tail = output.read()[-_TAIL:].decode(errors="replace").strip()
-                raise NotSent(sentences(f"{self.name} ended with exit code {code}", tail))
+        told = _Telling(self._argv, self._folder, self._limit_s)
+        try:
+            code, tail = await in_daemon_thread(lambda: told.run(notice))
+        except subprocess.TimeoutExpired:
+            raise NotSent(f"{self.name} took longer than {self._limit_s:g} s") from None
+        except OSError as error:
+            raise NotSent(f"{self.name} can't be started: {error.strerror}") from error
+        finally:
+            told.end()
+        if code:
+            raise NotSent(sentences(f"{self.name} ended with exit code {code}", tail))
 
-    async def _run(self, notice: Notice, text: IO[bytes], output: IO[bytes]) -> int:
+
+class _Telling:
+    """One run of a program; it may be ended from another thread."""
+
+    def __init__(self, argv: Sequence[str], folder: str | None, limit_s: float) -> None:
+        self._argv = argv
+        self._folder = folder
+        self._limit_s = limit_s
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self, notice: Notice) -> tuple[int, str]:
+        """Run it to its end: its exit code, and the end of what it wrote.
+
+        Raises
+        ------
+        OSError
+            It can't be started.
+        subprocess.TimeoutExpired
+            It took too long, and was ended.
+        """
         told = {
             "FIELDLAB_TITLE": notice.title,
             "FIELDLAB_BODY": notice.body[:MOST_IN_ENVIRONMENT],
             "FIELDLAB_URGENCY": notice.urgency.value,
         }
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self._argv,
-                stdin=text,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **told},
-                cwd=self._folder,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise NotSent(f"{self.name} can't be started: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(self._limit_s):
-                return await process.wait()
-        except TimeoutError:
-            raise NotSent(f"{self.name} took longer than {self._limit_s:g} s") from None
-        finally:
-            with suppress(ProcessLookupError):
+        # files, not pipes: whatever the program leaves behind can't keep us waiting
+        with tempfile.TemporaryFile() as text, tempfile.TemporaryFile() as output:
+            text.write(f"{notice.body}\n".encode())
+            text.seek(0)
+            with self._lock:
+                if self._is_over:
+                    return 0, ""
+                self._process = process = subprocess.Popen(
+                    self._argv,
+                    stdin=text,
+                    stdout=output,
+                    stderr=output,
+                    env={**os.environ, **told},
+                    cwd=self._folder,
+                    start_new_session=True,
+                )
+            try:
+                code = process.wait(self._limit_s)
+            except subprocess.TimeoutExpired:
+                self._kill()
+                process.wait()
+                raise
+            with self._lock:
+                self._process = None  # what it has left to work on goes on
+            output.seek(0)
+            return code, output.read()[-_TAIL:].decode(errors="replace").strip()
+
+    def end(self) -> None:
+        """End it, with all that it has started, or keep it from beginning."""
+        with self._lock:
+            self._is_over = True
+        self._kill()
+
+    def _kill(self) -> None:
+        """Kill its process group, once: its number may soon be another's."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None:
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()

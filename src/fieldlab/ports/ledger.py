@@ -88,7 +88,7 @@ class HostLedger(Protocol):
         ...
 
     def observe(self, identity: str, health: Health) -> None:
-        """Write down what a look at a host found."""
+        """Write down what a look at a host found; a disk that is nearly full now is told."""
         ...
 
     def count_failure(self, identity: str, *, failed: bool) -> int:

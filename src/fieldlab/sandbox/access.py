@@ -74,7 +74,8 @@ def _ssh_config(folder: Folder, site: Site, *, rootless: bool) -> str:
     }
     if rootless:
         argv = [sys.executable, "-P", "-m", "fieldlab.sandbox.passage", str(folder.path)]
-        settings["ProxyCommand"] = f"{shlex.join(argv)} %h %p"
+        command = shlex.join(argv).replace("%", "%%")
+        settings["ProxyCommand"] = f"{command} %h %p"
     lines = [f"  {key} {value}\n" for key, value in settings.items()]
     return "".join([*parts, f"Host {names}\n", *lines])
 

@@ -11,12 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from fieldlab.domain.errors import SandboxError
 from fieldlab.sandbox import access, kernel, network, shaping
 from fieldlab.sandbox.faults import SHAPING, Fault, FaultKind
-from fieldlab.sandbox.folder import Folder, Plan, Standing
+from fieldlab.sandbox.folder import Folder, Plan, Standing, started_ticks
 from fieldlab.sandbox.init import SSHD_SETTINGS
 from fieldlab.sandbox.shaping import Shape
 from fieldlab.sandbox.tree import HostFiles, write_disk, write_known_hosts, write_template
@@ -38,6 +36,8 @@ class Cluster:
         self._rootless = rootless
         self._partitions: set[frozenset[str]] = set()
         self._uplink = ""
+        #: descriptors of the hosts' network namespaces
+        self._namespaces: list[int] = []
         self._outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         kernel.unshare(kernel.NEW_MOUNTS | kernel.NEW_NETWORK)
         kernel.keep_mounts_private()
@@ -58,12 +58,13 @@ class Cluster:
         if self._rootless:
             network.take_address(standing.gateway)
         addresses = [standing.address(place) for place in range(len(self._plan.hosts))]
-        namespaces = [network.open_namespace() for _ in addresses]
-        network.connect_hosts(namespaces, addresses)
+        self._namespaces = [network.open_namespace() for _ in addresses]
+        network.connect_hosts(self._namespaces, addresses)
         lines = [
             f"{address}\t{name}\n"
             for address, name in zip(addresses, self._plan.names, strict=True)
         ]
+        kernel.mount("fieldlab", self._folder.tree, "tmpfs", data="mode=755")
         write_template(self._folder.tree, "127.0.0.1\tlocalhost\n" + "".join(lines))
         _end_keys(keys)
         access.write_known_hosts(self._folder, self._plan, standing)
@@ -74,7 +75,7 @@ class Cluster:
                 name=name,
                 place=place,
                 address=addresses[place],
-                network=namespaces[place],
+                network=self._namespaces[place],
                 files=files,
                 console=self._folder.console(name),
             )
@@ -88,7 +89,7 @@ class Cluster:
     def _write_standing(self, number: int) -> Standing:
         standing = Standing(
             supervisor=os.getpid(),
-            started_at=psutil.Process().create_time(),
+            started_ticks=started_ticks(os.getpid()) or 0,
             network=number,
             uplink=self._uplink,
             rootless=self._rootless,
@@ -119,11 +120,13 @@ class Cluster:
         """Notice hosts that went down or have started, and start those whose time has come."""
         for host in self.hosts.values():
             host.notice_end()
+            host.shaper.mend(host.shape)
             if host.back_at is not None and host.back_at <= time.monotonic():
                 host.start()
             if host.has_started():
                 with contextlib.suppress(SandboxError):  # its console says it; its state shows it
                     host.await_start()
+                self._reacquaint()
 
     def inject(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Let something go wrong; when this returns, it has."""
@@ -169,7 +172,11 @@ class Cluster:
                 host.set_sshd(stopped=False)
         for host in started:
             host.await_start()
+        self._reacquaint()
         return {}
+
+    def _reacquaint(self) -> None:
+        network.forget_neighbours(self._namespaces, self._uplink, self._outside)
 
     def _shape(self, host: VirtualHost, shape: Shape) -> None:
         before, host.shape = host.shape, shape
@@ -238,15 +245,14 @@ class Cluster:
     def end(self) -> None:
         """Switch all hosts off and remove what the machine sees of the sandbox."""
         for host in self.hosts.values():
-            with contextlib.suppress(SandboxError, OSError):
-                host.shaper.remove_relay()
-            with contextlib.suppress(SandboxError, OSError):
-                host.cut_power()
+            host.kill()
+        for host in self.hosts.values():
+            host.await_end()
         if self._uplink:
             network.release_network(self._uplink, self._outside)
-        for name in self._plan.names:
+        for mounted in (*map(self._folder.disk, self._plan.names), self._folder.tree):
             with contextlib.suppress(OSError):
-                kernel.unmount(self._folder.disk(name))
+                kernel.unmount(mounted)
 
 
 #: states in which a host doesn't run

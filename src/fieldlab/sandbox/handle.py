@@ -79,7 +79,7 @@ class Sandbox:
     def __init__(self, folder: Path) -> None:
         self._files = Folder(folder)
         standing = self._files.read_standing()
-        if standing is None or launching.supervisor_of(standing) is None:
+        if standing is None or not launching.is_up(standing):
             raise BadInput(
                 f"No sandbox is up in {self._files.path}", remedy="`fieldlab sandbox up` makes one"
             )

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -15,12 +16,14 @@ import psutil
 
 from fieldlab.domain.errors import BadInput, SandboxError
 from fieldlab.sandbox import control, needs
-from fieldlab.sandbox.folder import Folder, Plan, Standing
+from fieldlab.sandbox.folder import Folder, Plan, Standing, started_ticks
 
 #: how long a sandbox may take to come up, s
 _START_S = 90.0
-#: how long it may take to end in order, and its processes to die, s
-_END_S = 10.0
+#: how long it may take to end in order, s
+_ORDER_S = 10.0
+#: how long processes may take to die that were killed, s
+_END_S = 20.0
 #: nothing tells when an interface is gone: so often it is looked, s
 _LOOK_S = 0.01
 
@@ -87,8 +90,7 @@ def _spawn(folder: Folder, lock: int) -> tuple[int, int]:
     rootless = needs.is_rootless()
     argv = [sys.executable, "-P", "-m", "fieldlab.sandbox.supervisor", str(folder.path), "3"]
     if rootless:
-        unshare = [needs.find_program("unshare"), "--user", "--map-root-user", "--map-auto", "--"]
-        argv = [*unshare, *argv, "--rootless"]
+        argv = [*needs.unsharing(), "--", *argv, "--rootless"]
     try:
         # no Popen: nobody has to wait for a sandbox that outlives this process
         pid = os.posix_spawn(
@@ -108,7 +110,7 @@ def _spawn(folder: Folder, lock: int) -> tuple[int, int]:
     return pid, reading
 
 
-def _placed(writing: int, lock: int) -> list[tuple[int, int, int]]:
+def _placed(writing: int, lock: int) -> list[tuple[int, ...]]:
     """Let the supervisor have these two as 3 and 4, whatever their numbers are here."""
     # neither may be overwritten before it is copied: both go high first
     return [
@@ -116,6 +118,8 @@ def _placed(writing: int, lock: int) -> list[tuple[int, int, int]]:
         (os.POSIX_SPAWN_DUP2, lock, 204),
         (os.POSIX_SPAWN_DUP2, 203, 3),
         (os.POSIX_SPAWN_DUP2, 204, 4),
+        (os.POSIX_SPAWN_CLOSE, 203),
+        (os.POSIX_SPAWN_CLOSE, 204),
     ]
 
 
@@ -134,41 +138,61 @@ def _hear(reading: int) -> dict[str, str] | None:
     return control.decode(text)
 
 
-def supervisor_of(standing: Standing | None) -> psutil.Process | None:
-    """Find the supervisor; None if it has ended, even if another process has its number now."""
-    if standing is None:
-        return None
-    try:
-        process = psutil.Process(standing.supervisor)
-        same = abs(process.create_time() - standing.started_at) < 1.0
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.NoSuchProcess:
-        return None
+def is_up(standing: Standing | None) -> bool:
+    """Whether the supervisor runs; another process that has its number now isn't taken for it."""
+    return standing is not None and started_ticks(standing.supervisor) == standing.started_ticks
 
 
 def end(pid: int, standing: Standing | None) -> None:
     """End a supervisor with all below it: in order if it still can, else by force.
+
+    Parameters
+    ----------
+    standing
+        If it is given and the number is another process's by now, nothing happens to that.
 
     Raises
     ------
     SandboxError
         Something doesn't end.
     """
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        below = process.children(recursive=True)
-        process.terminate()
-        try:
-            process.wait(_END_S)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(_END_S)
-        _, alive = psutil.wait_procs(below, _END_S)
-        if alive:
-            numbers = ", ".join(str(each.pid) for each in alive)
+    with contextlib.ExitStack() as descriptors, contextlib.suppress(ProcessLookupError):
+        supervisor = _watched(pid, descriptors)
+        if standing is not None and not is_up(standing):
+            return
+        below = {}
+        for child in _below(pid):
+            with contextlib.suppress(ProcessLookupError):
+                below[_watched(child, descriptors)] = child
+        signal.pidfd_send_signal(supervisor, signal.SIGTERM)
+        if not _has_ended(supervisor, _ORDER_S):
+            signal.pidfd_send_signal(supervisor, signal.SIGKILL)
+        left = [number for each, number in below.items() if not _has_ended(each, _END_S)]
+        if left or not _has_ended(supervisor, _END_S):
+            numbers = ", ".join(map(str, [pid, *left]))
             raise SandboxError(f"Processes of the sandbox don't end: {numbers}")
+        with contextlib.suppress(ChildProcessError):  # it may be a child of another process
+            os.waitpid(pid, 0)
     if standing is not None and standing.uplink:
         await_release(standing.uplink)
+
+
+def _below(pid: int) -> list[int]:
+    try:
+        return [each.pid for each in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _watched(pid: int, descriptors: contextlib.ExitStack) -> int:
+    descriptor = os.pidfd_open(pid)
+    descriptors.callback(os.close, descriptor)
+    return descriptor
+
+
+def _has_ended(descriptor: int, timeout_s: float) -> bool:
+    """Wait until a process has ended; whether its parent has collected it doesn't matter."""
+    return bool(select.select([descriptor], [], [], timeout_s)[0])
 
 
 def await_release(uplink: str) -> None:
@@ -210,8 +234,7 @@ def run(
 def clean(folder: Folder) -> None:
     """End what runs for a folder, and remove what lies in it, but for the lock."""
     standing = folder.read_standing()
-    process = supervisor_of(standing)
-    if process is not None:
-        end(process.pid, standing)
+    if standing is not None and is_up(standing):
+        end(standing.supervisor, standing)
     # else the kernel has removed, or is about to, all but the files
     folder.empty()

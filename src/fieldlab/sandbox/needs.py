@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ _PROGRAMS = {
     "tc": "iproute2",
     "nft": "nftables",
     "nsenter": "util-linux",
+    "unshare": "util-linux",
 }
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -55,15 +57,36 @@ def missing() -> tuple[str, str]:
         return "A sandbox needs Linux's namespaces", "Use a Linux machine, real or virtual"
     programs = dict(_PROGRAMS)
     if is_rootless():
-        programs |= {"unshare": "util-linux", "newuidmap": "uidmap"}
+        programs["newuidmap"] = "uidmap"
     absent = [name for name in programs if not shutil.which(name, path=search_path())]
     if absent:
         packages = " ".join(sorted({programs[name] for name in absent}))
         what = f"A sandbox needs the programs {', '.join(absent)}, which aren't installed"
         return what, f"As root: apt-get install {packages}"
-    if is_rootless():
-        return _missing_of_users()
-    return "", ""
+    found = _missing_of_users() if is_rootless() else ("", "")
+    return found if found[0] else _refused()
+
+
+def _refused() -> tuple[str, str]:
+    """Try whether the kernel allows the namespaces."""
+    done = subprocess.run(
+        [*unsharing(), "--mount", "--net", "true"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PATH": search_path()},
+        check=False,
+    )
+    if done.returncode == 0:
+        return "", ""
+    remedy = "In a container, let it have them (for Docker: --privileged)"
+    return f"The kernel allows no namespaces here: {done.stderr.strip()}", remedy
+
+
+def unsharing() -> list[str]:
+    """Give the start of a command that runs another one where namespaces may be made."""
+    users = ["--user", "--map-root-user", "--map-auto"] if is_rootless() else []
+    return [find_program("unshare"), *users]
 
 
 def _missing_of_users() -> tuple[str, str]:

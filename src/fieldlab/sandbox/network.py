@@ -13,6 +13,7 @@ import ipaddress
 import json
 import os
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,10 @@ _UPLINK = "fieldlab"
 _NETWORKS = 256
 #: what the kernel's tools may take, s
 _PATIENCE_S = 20.0
+#: what the kernel may take to tell a host of its cable, s
+_NOTICED_S = 5.0
+#: nothing tells when it has: so often it is looked, s
+_LOOK_S = 0.005
 
 
 def port(place: int) -> str:
@@ -192,13 +197,32 @@ def connect_hosts(namespaces: Sequence[int], addresses: Sequence[str]) -> None:
             )
 
 
+def forget_neighbours(namespaces: Sequence[int], uplink: str, outside: int) -> None:
+    """Let all ask anew which host has an address, who may have asked in vain a moment ago."""
+    for namespace in namespaces:
+        with kernel.network_of(namespace), contextlib.suppress(SandboxError):
+            run(["ip", "neighbour", "flush", "dev", "eth0"])
+    if uplink:
+        with kernel.network_of(outside), contextlib.suppress(SandboxError):
+            run(["ip", "neighbour", "flush", "dev", uplink])
+
+
 def set_link(name: str, *, up: bool) -> None:
     """Plug a cable in at the bridge, or pull it out."""
     run(["ip", "link", "set", name, "up" if up else "down"])
 
 
-def has_carrier(namespace: int) -> bool:
-    """Whether a host's interface is connected."""
+def await_link(namespace: int, *, up: bool) -> bool:
+    """Wait until a host has noticed that its cable is plugged in or out; False if it doesn't.
+
+    The kernel tells the host a little later, and drops packets until then.
+    """
+    end = time.monotonic() + _NOTICED_S
     with kernel.network_of(namespace):
-        (shown,) = json.loads(run(["ip", "-json", "link", "show", "eth0"]))
-    return "LOWER_UP" in shown["flags"]
+        while True:
+            (shown,) = json.loads(run(["ip", "-json", "link", "show", "eth0"]))
+            if (shown["operstate"] == "UP") == up:
+                return True
+            if time.monotonic() > end:
+                return False
+            time.sleep(_LOOK_S)

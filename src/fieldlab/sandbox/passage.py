@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from fieldlab.sandbox import kernel
-from fieldlab.sandbox.folder import Folder
+from fieldlab.sandbox.folder import Folder, started_ticks
 
 #: how long a connection may take, s
 _PATIENCE_S = 10.0
@@ -23,7 +23,7 @@ _CHUNK = 1 << 16
 def main(argv: list[str]) -> int:
     """Connect standard input and output with a host."""
     standing = Folder(Path(argv[1])).read_standing()
-    if standing is None:
+    if standing is None or started_ticks(standing.supervisor) != standing.started_ticks:
         sys.stderr.write(f"There is no sandbox in {argv[1]}\n")
         return 1
     for kind, flag in (("user", kernel.NEW_USER), ("net", kernel.NEW_NETWORK)):

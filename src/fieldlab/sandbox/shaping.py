@@ -134,6 +134,21 @@ class Shaper:
             self._relay = relay.start((self._port, self._inner), what)
         self._relay.order(relay.order_of(treatment), _PATIENCE_S)
 
+    @property
+    def descriptors(self) -> list[int]:
+        """Descriptors that become readable when the relay has ended."""
+        return [self._relay.descriptor] if self._relay else []
+
+    def mend(self, shape: Shape) -> None:
+        """Start the relay again if somebody has killed it: else the host is cut off."""
+        if self._relay is not None and not self._relay.is_alive():
+            self.apply(shape)
+
+    def kill_relay(self) -> None:
+        """Kill the relay, for good."""
+        if self._relay is not None:
+            self._relay.kill()
+
     def remove_relay(self) -> None:
         """Put the cable back to where it was."""
         if self._relay is None:

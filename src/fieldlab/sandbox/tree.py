@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import stat
 from dataclasses import dataclass
@@ -197,13 +198,13 @@ def mount_tree(files: HostFiles, name: str) -> None:
         if Path("/", each).is_dir():
             _machine_folder(files, each)
     _shims(files)
+    _devices(root / "dev")
+    _volatile(root)
+    _system(root, files.boot_id)
     for each in files.shared:
         place = root / each.removeprefix("/")
         place.mkdir(parents=True, exist_ok=True)
         kernel.bind(Path(each), place)
-    _devices(root / "dev")
-    _volatile(root)
-    _system(root, files.boot_id)
     kernel.change_root(root)
 
 
@@ -214,8 +215,13 @@ def _layer(files: HostFiles, lower: Path, name: str) -> None:
 
 
 def _overlay(lower: Path, upper: Path, work: Path, files: HostFiles) -> str:
-    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    options = f"lowerdir={_plain(lower)},upperdir={_plain(upper)},workdir={_plain(work)}"
     return f"{options},userxattr" if files.rootless else options
+
+
+def _plain(path: Path) -> str:
+    """Write a path such that no character of it means anything among options of a mount."""
+    return re.sub(r"([\\,:])", r"\\\1", str(path))
 
 
 def _machine_folder(files: HostFiles, name: str) -> None:
@@ -232,7 +238,7 @@ def _shims(files: HostFiles) -> None:
     """Put our own commands before those of the machine."""
     place = files.root / "usr/local/sbin"
     if place.is_dir():
-        lower = f"lowerdir={files.template / _SHIMS}:/usr/local/sbin"
+        lower = f"lowerdir={_plain(files.template / _SHIMS)}:/usr/local/sbin"
         kernel.mount("overlay", place, "overlay", kernel.READ_ONLY, lower)
 
 

@@ -77,8 +77,8 @@ class VirtualHost:
 
     @property
     def descriptors(self) -> list[int]:
-        """Descriptors that become readable when the host has started or gone down."""
-        return [self._init.descriptor] if self._init else []
+        """Descriptors that become readable when one of its processes ends that are looked after."""
+        return [*([self._init.descriptor] if self._init else []), *self.shaper.descriptors]
 
     def start(self) -> None:
         """Switch it on; it is up only after :meth:`await_start`."""
@@ -158,6 +158,17 @@ class VirtualHost:
                 raise SandboxError(f"{self.name} doesn't go down")
         self._went_down(None)
 
+    def kill(self) -> None:
+        """Kill its processes, for good; nobody is to notice any more."""
+        if self._init is not None:
+            self._init.kill()
+        self.shaper.kill_relay()
+
+    def await_end(self) -> None:
+        """Wait until its processes are gone."""
+        if self._init is not None:
+            self._init.wait(PATIENCE_S)
+
     def set_link(self, *, down: bool) -> None:
         """Pull the cable out, or plug it in."""
         self.link_is_down = down
@@ -167,7 +178,7 @@ class VirtualHost:
         if self.power in (Power.OFF, Power.REBOOTING):
             return
         network.set_link(network.port(self._parts.place), up=not self.link_is_down)
-        if network.has_carrier(self._parts.network) == self.link_is_down:
+        if not network.await_link(self._parts.network, up=not self.link_is_down):
             wanted = "down" if self.link_is_down else "up"
             raise SandboxError(f"The link of {self.name} didn't go {wanted}")
 

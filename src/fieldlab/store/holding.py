@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from fieldlab.domain.lifecycle import Role
+from fieldlab.domain.messages import Envelope
+from fieldlab.domain.notifying import DISK_TOPIC, disk_low
 from fieldlab.domain.sites import Health, HostSpec, HostState
 from fieldlab.ports.ledger import Hold, HostStanding
 from fieldlab.ports.store import Engine, EngineSign
@@ -17,6 +19,7 @@ from fieldlab.store.campaigns import read_campaign
 from fieldlab.store.database import Database, clock
 from fieldlab.store.host_tables import hosts
 from fieldlab.store.leasing import require_alive
+from fieldlab.store.posting import post
 from fieldlab.store.transitions import (
     CAMPAIGNS,
     HOSTS,
@@ -26,6 +29,8 @@ from fieldlab.store.transitions import (
     remark,
 )
 
+#: people are told of a host with less free space, bytes
+LOW_BYTES = 100 << 20
 _FREE: dict[str, Any] = {"engine_id": None, "hold": None, "held_at": None, "held_for": None}
 _UNRESERVED: dict[str, Any] = {"reserving_engine_id": None, "reserving_hold": None}
 
@@ -105,12 +110,17 @@ class SqlHostLedger:
             )
 
     def observe(self, identity: str, health: Health) -> None:
+        this = hosts.c.identity == identity
         with self._database.begin() as connection:
-            connection.execute(
-                sa.update(hosts)
-                .where(hosts.c.identity == identity)
-                .values(health=asdict(health), checked_at=clock(connection))
-            )
+            before = connection.execute(sa.select(hosts).where(this)).one_or_none()
+            if before is None:
+                return
+            known = {"health": asdict(health), "checked_at": clock(connection)}
+            connection.execute(sa.update(hosts).where(this).values(known))
+            was_low = before.health is not None and _is_low(Health(**before.health))
+            if _is_low(health) and not was_low:
+                body = disk_low(f"host {before.name}", health.free_bytes or 0)
+                post(connection, [Envelope(topic=DISK_TOPIC, body=body)])
 
     def count_failure(self, identity: str, *, failed: bool) -> int:
         count = hosts.c.failures + 1 if failed else 0
@@ -138,6 +148,10 @@ class SqlHostLedger:
                 sa.select(engines).where(held, engines.c.ended_at.is_(None))
             ).all()
         return [(row.campaign_id, engine_sign(row, now)) for row in rows]
+
+
+def _is_low(health: Health) -> bool:
+    return health.free_bytes is not None and health.free_bytes < LOW_BYTES
 
 
 def engine_sign(row: sa.Row[Any], now: float) -> EngineSign:

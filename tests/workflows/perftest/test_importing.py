@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +33,6 @@ def points(found: ImportedCampaign) -> list[Point]:
     return [trial.parameters for _, trial in sequence.run(0, sequence.positions) if trial]
 
 
-def without_noise(definition: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in definition.items() if key != "noise"}
-
-
 # --- real configurations -----------------------------------------------------------------------
 
 
@@ -57,7 +52,7 @@ def test_real_configurations_become_definitions(
     found = one(shared_data("autoperf-configs", name))
     assert found.name == experiment
     defined = from_mapping(
-        without_noise(found.definition),
+        found.definition,
         tmp_path,
         tools=frozenset({"perftest"}),
         executors=frozenset({"ssh"}),
@@ -192,6 +187,23 @@ def test_an_explicit_list_of_either_spelling_without_repetitions(tmp_path: Path)
     assert "1 tests of 'custom_test_list' are there twice, and are run once" in found.notes
 
 
+def test_noise_is_made_on_an_interface_of_which_configurations_say_nothing(
+    tmp_path: Path,
+) -> None:
+    quiet = write(tmp_path, campaign())
+    noisy = write(tmp_path, campaign(bw_rate="6mbit"), name="noisy.json")
+    for path, given, interface in (
+        (quiet, "", ""),
+        (quiet, "eth1", "eth1"),
+        (noisy, "", "eth0"),
+        (noisy, "eth1", "eth1"),
+    ):
+        (found,) = read_autoperf(path, interface=given)
+        assert {each.interface for each in found.site.hosts} == {interface}
+        written = tomllib.loads(sites_text([found]))["sites"][path.stem]
+        assert written.get("interface", "") == interface
+
+
 def test_where_perftest_lies_may_differ_between_machines(tmp_path: Path) -> None:
     other = machine("p3", "sub", "10.0.0.3", perftest_exec_path="/opt/x")
     found = one(write(tmp_path, campaign(slave_machines=[*MACHINES, other])))
@@ -227,7 +239,7 @@ def test_a_written_definition_reads_back_as_it_was(tmp_path: Path) -> None:
     assert read.space == found.definition["space"]
     assert read.description == found.definition["description"]
     assert read.tool.options == found.definition["tool"]["perftest"]
-    assert read.executor.options == {"site": "bench"}
+    assert read.executor.options["site"] == "bench"
 
 
 def test_a_written_site_is_toml(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from fieldlab.domain.commands import Command
@@ -121,6 +122,7 @@ class Attempt:
             self._ssh_checks += 1
             await host.check()
             health = await host.health()
+            contact.health = replace(health, ping_ms=round_trip)
             contact.boot_id = health.boot_id
             contact.offset_s = health.clock_offset_s or 0.0
             contact.checked = time.monotonic()

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.errors import FieldlabError, HostError
 from fieldlab.domain.ids import uuid7
-from fieldlab.domain.sites import HostSpec, HostState
+from fieldlab.domain.sites import Health, HostSpec, HostState
 from fieldlab.execution.remote.reviving import Reviver
 from fieldlab.execution.remote.surroundings import FOLDER, Surroundings
 from fieldlab.execution.remote.trouble import HostTrouble
@@ -133,6 +133,10 @@ class Care:
         """Write into the campaign's journal what was done with its hosts."""
         ledger = self._around.ledger
         await self._call(ledger.remark, self._campaign_id, text, by=self._engine_id)
+
+    async def observe(self, name: str, health: Health) -> None:
+        """Write down what a look at a host found."""
+        await self._call(self._around.ledger.observe, self._specs[name].identity, health)
 
     def is_dirty(self, name: str) -> None:
         """Remember that something of an attempt may be left on a host."""

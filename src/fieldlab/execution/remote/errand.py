@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldlab.domain.noise import Noise
+from fieldlab.domain.sites import Health
 from fieldlab.execution.remote.care import Held
 from fieldlab.execution.remote.surroundings import FOLDER
 from fieldlab.execution.runners import one_line
@@ -79,6 +80,8 @@ class Contact:
     pings: int = 0
     ssh_checks: int = 0
     boot_id: str = ""
+    #: what the last look found, until it is written down
+    health: Health | None = None
     #: how far its clock is ahead of ours, s
     offset_s: float = 0.0
 

@@ -153,9 +153,18 @@ class RemoteExecutor:
                 await self._bench.care.quarantine(trouble)
                 return ordinal + 1
             await self._bench.care.went_well(held.hosts)
+            await self._observe(held)
             if self._must_restart():
                 return ordinal + 1
         return len(batch.positions)
+
+    async def _observe(self, held: Held) -> None:
+        """Write down what was found of the hosts, if they were looked at."""
+        for name in held.hosts:
+            contact = self._contacts[name]
+            if contact.health is not None and self._bench is not None:
+                await self._bench.care.observe(name, contact.health)
+                contact.health = None
 
     def _must_restart(self) -> bool:
         """Whether hosts are to be made ready anew before the next attempt."""

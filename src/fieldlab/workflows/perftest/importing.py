@@ -14,6 +14,9 @@ from fieldlab.workflows.perftest.configs import CampaignConfig, is_range, read_c
 from fieldlab.workflows.perftest.machines import Machine, executables_of, site_of
 from fieldlab.workflows.perftest.parameters import TestName
 
+#: that a campaign's noise is made on, where nobody says otherwise: a Raspberry Pi's
+INTERFACE = "eth0"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedCampaign:
@@ -35,7 +38,9 @@ class ImportedCampaign:
     notes: tuple[str, ...] = ()
 
 
-def read_autoperf(path: Path, done: Collection[TestName] = ()) -> list[ImportedCampaign]:
+def read_autoperf(
+    path: Path, done: Collection[TestName] = (), interface: str = ""
+) -> list[ImportedCampaign]:
     """Read a configuration of AutoPerf, of any generation.
 
     Parameters
@@ -44,6 +49,9 @@ def read_autoperf(path: Path, done: Collection[TestName] = ()) -> list[ImportedC
         The file: JSON, TOML, or YAML.
     done
         Tests that have succeeded, and are not to be run again.
+    interface
+        Network interface of the machines that tests use, of which configurations say nothing;
+        if absent, and there is noise to make, that of AutoPerf's machines.
 
     Raises
     ------
@@ -51,6 +59,8 @@ def read_autoperf(path: Path, done: Collection[TestName] = ()) -> list[ImportedC
         It can't be used; see :func:`fieldlab.workflows.perftest.configs.read_config`.
     """
     configs = read_config(path)
+    if any(config.noise for config in configs):
+        interface = interface or INTERFACE
     sites: dict[tuple[object, ...], Site] = {}
     names: set[str] = set()
     found = []
@@ -60,7 +70,7 @@ def read_autoperf(path: Path, done: Collection[TestName] = ()) -> list[ImportedC
         identity = tuple((each.name, each.address, each.roles) for each in config.machines)
         if identity not in sites:
             taken = {site.name for site in sites.values()}
-            sites[identity] = site_of(config.machines, _unused(slug(path.stem), taken))
+            sites[identity] = site_of(config.machines, _unused(slug(path.stem), taken), interface)
         found.append(_imported(config, name, sites[identity], set(done), path.name))
     return found
 

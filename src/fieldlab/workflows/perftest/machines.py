@@ -109,8 +109,8 @@ def unreadable_keys(machines: Sequence[Machine]) -> Iterator[Problem]:
         )
 
 
-def site_of(machines: Sequence[Machine], name: str) -> Site:
-    """Make the site of a campaign's machines."""
+def site_of(machines: Sequence[Machine], name: str, interface: str) -> Site:
+    """Make the site of a campaign's machines, whose tests use a network interface of that name."""
     return Site(
         name=name,
         hosts=tuple(
@@ -120,6 +120,7 @@ def site_of(machines: Sequence[Machine], name: str) -> Site:
                 user=machine.user,
                 key=machine.key,
                 roles=machine.roles,
+                interface=interface,
             )
             for machine in machines
         ),

@@ -53,12 +53,13 @@ def _site(site: Site, machines: Iterable[Machine]) -> str:
     plugs = {each.name: each for each in machines if each.plug_name or each.plug_address}
     shared = {
         name: values.pop()
-        for name in ("user", "key")
+        for name in ("user", "key", "interface")
         if len(values := {getattr(host, name) for host in site.hosts}) == 1
     }
     lines = [f"[sites.{site.name}]"]
     lines += [f"{name} = {_toml(value)}" for name, value in shared.items() if value]
-    lines += ['# the network interface that tests use, for noise: interface = "eth0"']
+    if not shared.get("interface"):
+        lines += ['# the network interface that tests use, for noise: interface = "eth0"']
     for host in site.hosts:
         lines += ["", f"[[sites.{site.name}.hosts]]", *_host(host, shared)]
         if host.name in plugs:
