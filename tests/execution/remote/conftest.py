@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ virtual = sandbox_fixture(hosts=3, roles=["pub", "sub"], reboot_s=1.0, scope="se
 def rehearsal(folder: Path, database_url: str, virtual: Sandbox) -> Iterator[Rehearsal]:
     virtual.clear()
     settings = Settings(
-        home=folder / "lab", database=database_url, sites={"sandbox": virtual.site()}
+        home=folder / "lab",
+        database=database_url,
+        sites={"sandbox": replace(virtual.site(), patience_s=3.0)},
     )
     lab = Lab(settings)
     yield Rehearsal(lab, folder, virtual)
