@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from fieldlab.execution.local import processors
 from tests.databases import Databases, PostgresDatabases, SqliteDatabases
 from tests.postgres import PostgresServer
 from tests.sshd import Sshd, require_programs
@@ -37,6 +38,12 @@ def _skip_fails(report: pytest.TestReport | pytest.CollectReport) -> None:
     why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     report.outcome = "failed"
     report.longrepr = f"{REQUIRE_ALL}=1 allows no skip. {why}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two tests for each processor: most of them wait for other processes most of the time."""
+    return 2 * processors()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -123,7 +123,11 @@ def test_a_link_that_is_cut_ends_what_runs_on_both_sides(
 
 def test_sweeping_any_mark(sandbox: Sandbox) -> None:
     async def act(hosts: dict[str, Host]) -> None:
-        leave = "setsid sleep 5432 >/dev/null 2>&1 & setsid sleep 5432 >/dev/null 2>&1 &"
+        leave = (
+            "for n in 1 2; do setsid sh -c 'touch /tmp/left$0; exec sleep 5432' $n "
+            ">/dev/null 2>&1 & done; "
+            "until [ -e /tmp/left1 ] && [ -e /tmp/left2 ]; do sleep 0.01; done"
+        )
         await hosts["h1"].run(Command(argv=("sh", "-c", leave)), mark="any.1")
         assert alive(sandbox, "h1", "sleep 5432")
         assert await hosts["h1"].sweep(["another"]) == 0

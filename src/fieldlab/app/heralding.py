@@ -86,7 +86,7 @@ def make_heralds(
             each.notifier,
             calls,
             store.campaign,
-            str,
+            partial(_host_name, store),
             digest_s=notify.digest_s,
             place=f"{store.database.place} on {socket.gethostname()}",
         )
@@ -220,3 +220,12 @@ class Heralding:
                 if low is not None:
                     self._outbox.put_nowait(low)
             await asyncio.sleep(DISK_S)
+
+
+def _host_name(store: SqlStore, host_id: int) -> str:
+    """Name a host by its id."""
+    from fieldlab.store.holding import read_standing
+
+    with store.database.read() as connection:
+        names = {each.id: each.name for each in read_standing(connection)}
+    return names.get(host_id, str(host_id))

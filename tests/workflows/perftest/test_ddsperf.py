@@ -172,7 +172,7 @@ def test_ddsperf_between_processes_of_this_machine(tmp_path: Path) -> None:
     tool, ended = run(tmp_path, {"sub_count": 2, "latency_count": 2}, rate=500, domain=41)
     assert tool.judge(ended).status == "success"
     (row,) = tool.parse(ended)
-    assert 500 < float(str(row["samples_per_s"])) < 1200
+    assert 100 < float(str(row["samples_per_s"])) < 1200
     assert 0 < float(str(row["latency_min_us"])) <= float(str(row["latency_p50_us"]))
     assert float(str(row["latency_p50_us"])) <= float(str(row["latency_max_us"]))
     assert float(str(row["throughput_mbps"])) == pytest.approx(

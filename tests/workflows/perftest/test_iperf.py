@@ -129,7 +129,7 @@ def test_iperf3_with_tcp(tmp_path: Path) -> None:
 
 def test_iperf3_with_udp(tmp_path: Path) -> None:
     row = really(tmp_path, protocol="udp", rate="5M")
-    assert float(str(row["throughput_mbps"])) == pytest.approx(5, rel=0.3)
+    assert float(str(row["throughput_mbps"])) == pytest.approx(5, rel=0.5)
     assert float(str(row["jitter_ms"])) >= 0
     assert row["loss_percent"] is not None
     assert int(str(row["packets_total"])) > 0

@@ -57,7 +57,7 @@ def test_ddsperf_between_hosts(rehearsal: Rehearsal) -> None:
     matrix = {"duration_secs": [2], "datalen_bytes": [1000], "sub_count": [2]}
     row, attempt = run(rehearsal, "ddsperf", {"rate": 500, "latency_count": 2}, matrix)
     assert {"h1", "h2", "h3"} == set(attempt["hosts"].replace(",", " ").split())
-    assert 200 < row["samples_per_s"] < 1200
+    assert 100 < row["samples_per_s"] < 1200
     assert row["latency_p50_us"] > 0
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fieldlab.domain.commands import Command
 from fieldlab.domain.errors import BadInput, HostError
@@ -25,6 +26,7 @@ from fieldlab.ports.tool import HostPlace, Place, Plan
 
 #: making a folder may take so long, s
 FOLDER_LIMIT_S = 60.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 #: something that is done on one host: its name, the host, notes to add to
 Action = Callable[[str, Host, list[str]], Awaitable[None]]
 
@@ -158,7 +160,9 @@ class Attempt:
             attempt=errand.number,
             hosts=places,
         )
-        return errand.tool.plan(errand.point, place)
+        plan = errand.tool.plan(errand.point, place)
+        check_plan(plan, self._hosts)
+        return plan
 
     def _prepare(self, plan: Plan) -> None:
         folder = self._errand.folder
@@ -200,3 +204,28 @@ class Attempt:
         assert self._errand.pack is not None
         if any(outputs.rglob("*")):
             self._errand.pack(outputs)
+
+
+def check_plan(plan: Plan, hosts: Collection[str]) -> None:
+    """Refuse a plan whose names can't be names of files, or of the attempt's hosts.
+
+    Raises
+    ------
+    BadInput
+        With the process that is wrong.
+    """
+    if all(process.serves for process in plan.processes):
+        raise BadInput("The tool plans no process whose end is waited for")
+    names = [process.name for process in plan.processes]
+    for process in plan.processes:
+        several = len(plan.processes) > 1
+        if names.count(process.name) > 1 or (
+            (several or process.name) and not _NAME.fullmatch(process.name)
+        ):
+            raise BadInput(f"The tool plans a process called {process.name!r}, or two")
+        if process.host and process.host not in hosts:
+            raise BadInput(f"The tool plans a process on {process.host!r}, which it wasn't given")
+        for name in process.reads:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or not name:
+                raise BadInput(f"The tool reads {name!r}, which is not below the attempt's folder")

@@ -66,11 +66,12 @@ def _tails(errand: Errand, plan: Plan, ran: Mapping[str, Ran]) -> str:
     bad = {name for name, one in ran.items() if not one.exit.ok} or set(ran)
     parts = []
     for process in plan.processes:
-        if process.name not in bad:
+        if process.name not in bad and not process.serves:
             continue
         words = " ".join(json.dumps(word) for word in process.command.argv)[:MOST_WORDS]
         where = f" on {process.host or errand.first}"
         prefix = f"{process.name}." if process.name else ""
-        parts.append(f"command{where}: {words} ({ran[process.name].exit})")
+        how = "served" if process.serves else ran[process.name].exit
+        parts.append(f"command{where}: {words} ({how})")
         parts.append(tails_of(errand.folder, prefix))
     return "\n".join(part for part in parts if part)

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from fieldlab.domain.sites import Site
+from fieldlab.ports.bus import Calls
 from fieldlab.ports.host import Host
 from fieldlab.ports.ledger import HostLedger
-
-T = TypeVar("T")
 
 #: folder, in a host's folder for attempts, that all of them are in
 FOLDER = ".fieldlab"
 
 
-class Calls(Protocol):
-    """Makes calls of the store outside the event loop, with patience."""
-
-    async def call(self, call: Callable[[], T]) -> T:
-        """Make a call; again and again while the database is away."""
-        ...
+class PatientCalls(Calls, Protocol):
+    """Calls that are made again and again while the database is away."""
 
     def hurry(self) -> None:
         """Let no call take long from now on."""
@@ -51,7 +46,7 @@ class Surroundings:
     site: Site
     hosts: Mapping[str, Host]
     ledger: HostLedger
-    calls: Calls
+    calls: PatientCalls
     #: frees what dead engines hold
     take_over: Callable[[], None]
     #: told, in words, what people should know
