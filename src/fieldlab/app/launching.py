@@ -113,9 +113,7 @@ class Launch:
         self.campaign = current
         return current.state is paused.state  # nobody has cancelled it, or runs it elsewhere
 
-    async def _run_once(
-        self, host: RunThread[Ended], engine: Engine, until: float | None
-    ) -> Ended:
+    async def _run_once(self, host: RunThread[Ended], engine: Engine, until: float | None) -> Ended:
         for_s = None if until is None else max(until - time.monotonic(), 0.0)
         host.attach(engine, for_s)
         try:
