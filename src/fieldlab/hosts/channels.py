@@ -121,8 +121,9 @@ class Conversation:
             asyncio.get_running_loop().call_soon(self._speak)
 
     def _speak(self) -> None:
-        self.told = time.monotonic()
-        self.tell(self._first)
+        if self._first:
+            self.told = time.monotonic()
+            self.tell(self._first)
 
     def session_started(self) -> None:
         pass
@@ -176,6 +177,11 @@ class Conversation:
         """Write to the program's script; nothing where the channel is gone."""
         with contextlib.suppress(OSError):  # the channel is closing
             self.channel.write(lines)
+
+    def withdraw(self) -> bool:
+        """Say nothing more by itself; whether it was said, so that something may have begun."""
+        self._first = b""
+        return self.told > 0
 
     def stop(self) -> None:
         """End the program's input, and with it what still runs of its group."""

@@ -16,10 +16,12 @@ from fieldlab.domain.errors import FieldlabError, HostUnreachable, MachineError
 from fieldlab.domain.sites import HostSpec, Site
 from fieldlab.hosts.channels import Conversation
 from fieldlab.hosts.connecting import CONNECT_S, connect
-from fieldlab.hosts.remote_script import GUARD, HEARTBEAT_S
+from fieldlab.hosts.remote_script import GRACE_S, GUARD, HEARTBEAT_S
 
 #: channels of one connection. sshd allows 10 (MaxSessions) unless told otherwise
 MOST_CHANNELS = 10
+#: an ended group has so long to be gone, beside its grace, s
+ANSWER_S = 4.0
 #: how often a channel is asked for where nothing can have happened
 _TRIES = 4
 #: short programs of our own have this long, s
@@ -89,7 +91,10 @@ class Link:
         try:
             await asyncio.shield(opening)
         except asyncio.CancelledError:
+            begun = conversation.withdraw()
             opening.add_done_callback(lambda done: _forget(done, conversation))
+            if begun:
+                await _until_gone(conversation)
             raise
 
     @property
@@ -132,7 +137,18 @@ class Link:
 
 def _forget(done: asyncio.Future[Any], conversation: Conversation) -> None:
     if not done.cancelled() and done.exception() is None:
-        conversation.drop()
+        if conversation.told:
+            conversation.stop()
+        else:
+            conversation.drop()
+
+
+async def _until_gone(conversation: Conversation) -> None:
+    """Wait until what was begun has ended there, as far as the machine can be told."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_S + ANSWER_S):
+            await conversation.until_gone()
+    conversation.drop()
 
 
 def _facts(said: bytes) -> Facts:
@@ -196,18 +212,24 @@ class Links:
         Tried again where nothing can have happened: the connection broke while nobody used it,
         or sshd allows fewer channels than thought.
         """
-        stack = contextlib.AsyncExitStack()
-        for tries_left in range(_TRIES - 1, -1, -1):
+        async with contextlib.AsyncExitStack() as stack:
+            yield await self._opened_at_last(program, conversation, stack)
+
+    async def _opened_at_last(
+        self,
+        program: Callable[[Link], str],
+        conversation: Callable[[], Conversation],
+        stack: contextlib.AsyncExitStack,
+    ) -> tuple[Link, Conversation]:
+        for tries_left in reversed(range(_TRIES)):
             try:
-                link, talk = await self._opened(program, conversation, stack)
-                break
+                return await self._opened(program, conversation, stack)
             except (asyncssh.Error, OSError) as error:
                 if not _of_the_link(error):
                     raise
                 if not tries_left:
                     raise broke(self._spec, error) from error
-        async with stack:
-            yield link, talk
+        raise AssertionError
 
     async def _opened(
         self,

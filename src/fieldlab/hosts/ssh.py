@@ -13,7 +13,7 @@ from fieldlab.domain.errors import BadInput, HostError, HostUnreachable, Machine
 from fieldlab.domain.sites import Health, HostSpec, Site
 from fieldlab.hosts import health, power, transfer
 from fieldlab.hosts.channels import Conversation
-from fieldlab.hosts.links import Link, Links, broke
+from fieldlab.hosts.links import ANSWER_S, Link, Links, broke
 from fieldlab.hosts.remote_script import (
     GO,
     GRACE_S,
@@ -27,8 +27,6 @@ from fieldlab.hosts.remote_script import (
 )
 from fieldlab.ports.host import Gate, Ran, Sink
 
-#: an ended group has so long to be gone, beside its grace, s
-_ANSWER_S = 4.0
 #: folders in one call of `rm`
 _FOLDERS_AT_ONCE = 200
 
@@ -132,7 +130,7 @@ class SshHost:
         try:
             if talk.code is None:
                 talk.stop()
-                async with asyncio.timeout(GRACE_S + _ANSWER_S):
+                async with asyncio.timeout(GRACE_S + ANSWER_S):
                     await talk.until_gone()
             elif mark:  # what holds the channel open has left the process group
                 talk.drop()
