@@ -61,6 +61,8 @@ class Bench:
         #: held hosts that wait for the next attempt, each with what gives them back in time
         self._kept: dict[str, tuple[Held, asyncio.TimerHandle]] = {}
         self._giving_back: set[asyncio.Task[None]] = set()
+        #: why hosts couldn't be given back
+        self._failure: BaseException | None = None
         self._freed = asyncio.Event()
         self._draining = asyncio.Event()
         self.reviver = Reviver(around, setup.engine_id, self._freed)
@@ -144,7 +146,12 @@ class Bench:
         timer.cancel()
         task = asyncio.create_task(self._release(token, held.roles))
         self._giving_back.add(task)
-        task.add_done_callback(self._giving_back.discard)
+        task.add_done_callback(self._gave_back)
+
+    def _gave_back(self, task: asyncio.Task[None]) -> None:
+        self._giving_back.discard(task)
+        if not task.cancelled():
+            self._failure = self._failure or task.exception()  # whoever asks next is told
 
     async def _give_back_kept(self) -> None:
         for token in list(self._kept):
@@ -159,6 +166,8 @@ class Bench:
         try:
             while not self._draining.is_set():
                 self._freed.clear()
+                if self._failure is not None:
+                    raise self._failure
                 if (kept := self._take_kept()) is not None:
                     if asked:
                         await self.call(self._around.ledger.release, token)
