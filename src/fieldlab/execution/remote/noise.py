@@ -38,12 +38,10 @@ undo() {
 }
 """
 
-# When the connection has broken, nobody reads what the shell says of a child that was ended: without
-# care for PIPE that would be its end, before it has undone anything.
-#
-# $1 interface, $2 probability of loss or "", $3 the same for the packet filter, $4 what isn't lost, then the
-# words of the discipline, if any. iptables serves where the packet filter has no random numbers;
-# it knows IPv4 alone.
+# $1 interface, $2 probability of loss or "", $3 the same for the packet filter, $4 what isn't lost,
+# then the words of the discipline, if any. iptables serves where the packet filter has no random
+# numbers; it knows IPv4 alone. When the connection has broken, nobody reads what the shell says of
+# a child that was ended: if it cared for PIPE, that would be its end, with nothing undone.
 _SCRIPT = f"""
 dev=$1 loss=$2 share=$3 spared=$4; shift 4
 {_UNDO}
