@@ -11,6 +11,7 @@ import argparse
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import fieldlab
@@ -21,7 +22,7 @@ HERE = Path(__file__).parent
 #: the host that restarts, and how long it is away
 VICTIM, AWAY = "h3", "3s"
 #: how often it is looked whether the campaign is so far, s
-LOOK_S = 0.1
+LOOK_S = 0.05
 
 
 def main() -> int:
@@ -48,14 +49,15 @@ def call(*words: str) -> None:
 
 
 def run_with_a_restart() -> int:
-    """Run the campaign; once a trial has succeeded, restart a host that another one uses."""
+    """Run the campaign; as its second trial begins, restart a host that takes part."""
     print("$ fieldlab run experiment.yaml", flush=True)
     command = [sys.executable, "-m", "fieldlab", "run", "experiment.yaml"]
     running = subprocess.Popen(command, cwd=HERE)
     try:
         sandbox = Sandbox.at(HERE / ".fieldlab" / "sandbox")
-        while running.poll() is None and not is_in_the_middle(sandbox):
-            time.sleep(LOOK_S)
+        for holds in (partial(takes_part, sandbox), has_succeeded, partial(takes_part, sandbox)):
+            while running.poll() is None and not holds():
+                time.sleep(LOOK_S)
         if running.poll() is None:
             print(f"{VICTIM} restarts now", flush=True)
             sandbox.fault(VICTIM, "reboot", AWAY)
@@ -65,10 +67,13 @@ def run_with_a_restart() -> int:
         running.wait()
 
 
-def is_in_the_middle(sandbox: Sandbox) -> bool:
-    """Whether a trial has succeeded, and another one runs."""
-    if sandbox.run(VICTIM, ["pgrep", "ddsperf"]).returncode != 0:
-        return False
+def takes_part(sandbox: Sandbox) -> bool:
+    """Whether a trial runs on the host."""
+    return sandbox.run(VICTIM, ["pgrep", "ddsperf"]).returncode == 0
+
+
+def has_succeeded() -> bool:
+    """Whether a trial has succeeded."""
     return bool(fieldlab.open(HERE).campaigns()["succeeded"].sum())
 
 

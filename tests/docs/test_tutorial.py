@@ -35,6 +35,8 @@ def test_every_step_of_the_tutorial(folder: Path) -> None:
 @pytest.mark.timeout(300)
 def test_every_step_of_the_tutorial_on_a_bench(bench: Path) -> None:
     middle = _UNTIL_MIDDLE.format(campaign="dds-bench.1", rows=1)
+    login = "ssh -F .fieldlab/sandbox/ssh_config h3"
+    middle += f" until {login} pgrep ddsperf >/dev/null; do sleep 0.1; done;"
     follow("tutorial-bench.md", bench, {"sleep 5;": middle})
 
 
