@@ -208,3 +208,17 @@ def test_without_asyncssh_an_extra_is_missing(tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout
     assert "'ssh' extra" in said
+
+
+@pytest.mark.parametrize(("written", "seconds"), [('"30s"', 30.0), ("5", 5.0)])
+def test_a_site_says_how_long_its_hosts_may_be_silent(
+    tmp_path: Path, written: str, seconds: float
+) -> None:
+    profile = f'[sites.s]\npatience = {written}\n[[sites.s.hosts]]\nname = "a"\naddress = "a"\n'
+    assert read(tmp_path, profile)["s"].patience_s == seconds
+
+
+@pytest.mark.parametrize("written", ["0", '"soon"', "true", "700"])
+def test_a_patience_that_makes_no_sense_is_refused(tmp_path: Path, written: str) -> None:
+    profile = f'[sites.s]\npatience = {written}\n[[sites.s.hosts]]\nname = "a"\naddress = "a"\n'
+    assert "duration from 1 s" in problems(tmp_path, profile)[0].what

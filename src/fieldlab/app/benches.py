@@ -66,6 +66,12 @@ def check_remote(settings: Settings, definition: Definition, setup: Setup) -> No
     ready(_site_of(settings, definition), _ways(definition), setup)
 
 
+def remote_slots(settings: Settings, definition: Definition) -> int:
+    """Say how many attempts of a definition its site has hosts for; errors are of the check."""
+    setup = setup_of(definition, settings.attempts, settings.functions)
+    return ready(_site_of(settings, definition), _ways(definition), setup).slots
+
+
 def _ways(definition: Definition) -> Ways:
     options = definition.executor.options
     return Ways(

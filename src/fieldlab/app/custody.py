@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-from contextlib import suppress
 from dataclasses import dataclass
 
 from fieldlab.domain.errors import Conflict
@@ -37,19 +36,22 @@ class Custody:
     def set_running(self, campaign: Campaign) -> Campaign:
         """Let engines take the campaign's trials; take over from engines that died.
 
-        Who has paused or cancelled it since ``campaign`` was read has the last word.
+        Who has cancelled it since ``campaign`` was read has the last word.
         """
         self.take_over(campaign)
-        if campaign.state is not CampaignState.RUNNING:
-            with suppress(Conflict):
-                return self._store.change_state(
-                    campaign.id,
-                    CampaignState.RUNNING,
-                    by=whoami(),
-                    why="",
-                    expected=campaign.state,
-                )
-        return self._store.campaign(campaign.id)
+        current = self._store.campaign(campaign.id)
+        cancelled = CampaignState.CANCELLED
+        if current.state is cancelled and campaign.state is not cancelled:
+            return current
+        if current.state is CampaignState.RUNNING:
+            return current
+        running = CampaignState.RUNNING
+        try:
+            return self._store.change_state(
+                campaign.id, running, by=whoami(), why="", expected=current.state
+            )
+        except Conflict:  # somebody was faster
+            return self.set_running(campaign)
 
     def take_over(self, campaign: Campaign) -> int:
         """Write out the engines that died; how many attempts were lost with them."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fieldlab.domain.definition import Definition
 from fieldlab.domain.errors import BadInput, nearest
 from fieldlab.ports.executor import Executor, Setup
-from fieldlab.settings import Settings
+from fieldlab.settings import Settings, load_settings
 from fieldlab.store.database import Database
 
 #: the names of the executors
@@ -56,6 +56,23 @@ async def check_tool(settings: Settings, definition: Definition, setup: Setup) -
         await executor.start(setup)
     finally:
         await executor.stop()
+
+
+def slots_of(definition: Definition, settings: Settings | None = None) -> int:
+    """Say how many attempts of a definition run at a time.
+
+    Raises
+    ------
+    BadInput
+        It is to run on a site that there isn't, or that can't do it.
+    """
+    if definition.executor.kind == "ssh":
+        from fieldlab.app.benches import remote_slots
+
+        return remote_slots(settings or load_settings(), definition)
+    from fieldlab.execution.local import processors
+
+    return definition.executor.slots or processors()
 
 
 def require_executor(definition: Definition) -> None:

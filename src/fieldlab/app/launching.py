@@ -85,10 +85,13 @@ class Launch:
         return ended
 
     async def _run(self, host: RunThread[Ended]) -> Ended:
-        until = None if self.for_s is None else time.monotonic() + self.for_s
+        until: float | None = None  # the time counts from when the engine first works
         while True:
+            engine = await self._ready()
+            if until is None and self.for_s is not None:
+                until = time.monotonic() + self.for_s
             try:
-                return await self._run_once(host, until)
+                return await self._run_once(host, engine, until)
             except HostsLost as error:
                 self.on_trouble(f"{error.what}. The campaign goes on by itself when they are back")
                 if not await self._hosts_are_back(host, until):
@@ -110,8 +113,7 @@ class Launch:
         self.campaign = current
         return current.state is paused.state  # nobody has cancelled it, or runs it elsewhere
 
-    async def _run_once(self, host: RunThread[Ended], until: float | None) -> Ended:
-        engine = await self._ready()
+    async def _run_once(self, host: RunThread[Ended], engine: Engine, until: float | None) -> Ended:
         for_s = None if until is None else max(until - time.monotonic(), 0.0)
         host.attach(engine, for_s)
         try:

@@ -59,6 +59,7 @@ def choose_hosts(site: Site, names: Iterable[str]) -> Site:
         hosts=hosts or site.hosts,
         known_hosts=site.known_hosts,
         ssh_config=site.ssh_config,
+        patience_s=site.patience_s,
     )
 
 

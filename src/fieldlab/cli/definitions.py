@@ -115,7 +115,8 @@ def validate(file: File, json: Json = False) -> None:
         check_names(definition)
         Lab.check(definition)
     sequence = Lab.sequence(definition)
-    document = summary(definition, sequence)
+    with located(file):
+        document = summary(definition, sequence)
     warnings = warn_of_oversights(file, definition, sequence)
     if json:
         write_json({"file": str(file), **document, "warnings": warnings})
@@ -133,7 +134,8 @@ def plan(file: File, json: Json = False) -> None:
     with located(file):
         check_names(definition)
     sequence = Lab.sequence(definition)
-    found = make_plan(definition, sequence)
+    with located(file):
+        found = make_plan(definition, sequence)
     found["warnings"] = warn_of_oversights(file, definition, sequence)
     if json:
         write_json(found)

@@ -115,9 +115,22 @@ class Frame:
     hosts: Sequence[HostStanding] = ()
 
 
+def _newest(paths: Sequence[Path]) -> Path:
+    """Choose the file that was written to last; standard output where nothing was."""
+
+    def written(path: Path) -> float:
+        try:
+            status = path.stat()
+        except OSError:
+            return 0.0
+        return status.st_mtime if status.st_size else 0.0
+
+    return max(sorted(paths, key=lambda path: path.suffix != ".stdout"), key=written)
+
+
 def watched(lab: Lab, campaign: Campaign) -> Watched:
     """Look at a campaign, in time that doesn't grow with its trials."""
-    from fieldlab.cli.journal import WORKERS_LOG
+    from fieldlab.cli.journal import WORKERS_LOG, printed_files
     from fieldlab.store.queries import ended_attempts, running_attempts
 
     view = look(lab, campaign)
@@ -126,7 +139,7 @@ def watched(lab: Lab, campaign: Campaign) -> Watched:
         running = running_attempts(connection, campaign, limit=_MOST_RUNNING)
     folder = lab.settings.attempts / campaign.name
     output = {
-        place: last_lines(folder / each.fingerprint / str(each.number) / "stdout")
+        place: last_lines(_newest(printed_files(folder / each.fingerprint / str(each.number))))
         for place, each in enumerate(running)
     }
     printed = last_lines(folder / WORKERS_LOG) if view.engines else []

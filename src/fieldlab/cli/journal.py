@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -70,14 +70,16 @@ class _Tail:
 class _Output:
     """Copies files to stdout, and says which one it is whenever another one comes."""
 
-    tails: Sequence[_Tail]
+    tails: dict[Path, _Tail] = field(default_factory=dict)
     out: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
     _last: _Tail | None = None
     _at_line_start: bool = True
 
-    def copy(self) -> None:
+    def copy(self, paths: Iterable[Path]) -> None:
         """Copy what has come."""
-        for tail in self.tails:
+        for path in paths:
+            self.tails.setdefault(path, _Tail(path))
+        for tail in self.tails.values():
             for part in tail.rest():
                 if len(self.tails) > 1 and tail is not self._last:
                     self._head(tail)
@@ -127,15 +129,22 @@ def logs(
             )
         streams = [Stream.STDOUT, Stream.STDERR] if stream is Stream.BOTH else [stream]
         if json:
-            texts = {each.value: _text(place / each.value) for each in streams}
+            texts = {each.name: _text(each) for each in printed_files(place, streams)}
             write_json({**attempt_document(chosen), "folder": place, **texts})
             return
-        output = _Output([_Tail(place / each.value) for each in streams])
-        output.copy()
+        output = _Output()
+        output.copy(printed_files(place, streams))
         while follow and _is_running(lab, campaign, chosen):
             time.sleep(LOOK_S)
-            output.copy()
-        output.copy()
+            output.copy(printed_files(place, streams))
+        output.copy(printed_files(place, streams))
+
+
+def printed_files(folder: Path, streams: Collection[str] = ("stdout", "stderr")) -> list[Path]:
+    """List the files of what an attempt's processes print; several processes have their own."""
+    plain = [folder / each for each in streams]
+    own = [each for each in folder.glob("*.std???") if each.suffix[1:] in streams]
+    return sorted(own) or plain
 
 
 def _wait_for_attempt(lab: Lab, campaign: Campaign) -> None:
@@ -235,14 +244,14 @@ def _show_workers_log(
         return
     if one_trial:
         say(f"The output of all trials of a function is together in {path}")
-    output = _Output([_Tail(path)])
-    output.copy()
-    if not output.tails[0].shown and not follow:
+    output = _Output()
+    output.copy([path])
+    if not output.tails[path].shown and not follow:
         say("Nothing was printed")
     while follow and _is_alive(lab, campaign):
         time.sleep(LOOK_S)
-        output.copy()
-    output.copy()
+        output.copy([path])
+    output.copy([path])
 
 
 def _is_alive(lab: Lab, campaign: Campaign) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fieldlab.app.executors import slots_of
 from fieldlab.cli.campaign_views import results_table
 from fieldlab.cli.earlier import failed_before, retry_text
 from fieldlab.cli.labs import opened_if_there
@@ -16,7 +17,6 @@ from fieldlab.cli.output import counted, local_time
 from fieldlab.domain.definition import Definition
 from fieldlab.domain.ids import canonical, trial_name
 from fieldlab.domain.parameters import TrialSequence
-from fieldlab.execution.local import processors
 from fieldlab.ports.store import Campaign
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def summary(definition: Definition, sequence: TrialSequence) -> dict[str, Any]:
         "repeat": repeat,
         "trials": sequence.total,
         "at_most": _at_most(sequence),
-        "slots": definition.executor.slots or processors(),
+        "slots": slots_of(definition),
     }
 
 
@@ -175,7 +175,10 @@ def _missing(lab: Lab, experiment_id: int, sequence: TrialSequence) -> int | Non
 def show_plan(definition: Definition, found: dict[str, Any]) -> None:
     """Write a plan for people."""
     lines = [f"{definition.name} runs {found['tool']}", f"  {trials_text(found)}"]
-    lines.append(f"  {counted(found['slots'], 'slot')} on this machine")
+    site = definition.executor.options.get("site", "")
+    remote = definition.executor.kind == "ssh"
+    where = f"the hosts of {site or 'the site'}" if remote else "this machine"
+    lines.append(f"  {counted(found['slots'], 'slot')} on {where}")
     lines += [f"  {line}" for line in (*_comparison(found), *found["notes"])]
     if found["first"]:
         lines.append("Trials:")

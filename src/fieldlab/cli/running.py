@@ -59,6 +59,9 @@ def run(
             metavar="FILE", help="A definition, or the NAME of a campaign to go on with."
         ),
     ],
+    missing: Annotated[  # noqa: ARG001 - the default, for who wants to say it
+        bool, typer.Option("--missing", help="Only what no campaign has recorded (default).")
+    ] = False,
     for_: For = None,
     slots: Slots = None,
     json: Json = False,

@@ -51,6 +51,8 @@ class Site:
     known_hosts: str = ""
     #: file to read instead of ``~/.ssh/config``; "" reads that
     ssh_config: str = ""
+    #: a host that hasn't answered for so long is away, s
+    patience_s: float = 15.0
 
     def with_role(self, role: str) -> Sequence[HostSpec]:
         """List the hosts that a role can be given to; "" is any."""

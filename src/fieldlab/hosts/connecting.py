@@ -25,7 +25,7 @@ from fieldlab.domain.sites import HostSpec, Site
 #: a connection and a login each have this long, s
 CONNECT_S = 10.0
 #: a link that is dead is found after so many of these, s
-KEEPALIVE_S, KEEPALIVES = 5.0, 3
+KEEPALIVES = 3
 #: cheapest first: all are fine, and the first two run in hardware
 _CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr"
 
@@ -143,9 +143,9 @@ def _options(spec: HostSpec, site: Site) -> asyncssh.SSHClientConnectionOptions:
         given["known_hosts"] = str(known) if known.exists() else b""
     given |= {
         "host": spec.address,
-        "connect_timeout": CONNECT_S,
-        "login_timeout": CONNECT_S,
-        "keepalive_interval": KEEPALIVE_S,
+        "connect_timeout": connect_s(site),
+        "login_timeout": connect_s(site),
+        "keepalive_interval": site.patience_s / KEEPALIVES,
         "keepalive_count_max": KEEPALIVES,
         "compression_algs": None,
         "encryption_algs": _CIPHERS,
@@ -158,6 +158,11 @@ def _options(spec: HostSpec, site: Site) -> asyncssh.SSHClientConnectionOptions:
     # a configuration that trusts everybody; nobody gets that
     given["known_hosts"] = str(known) if known.exists() else b""
     return asyncssh.SSHClientConnectionOptions(**given)
+
+
+def connect_s(site: Site) -> float:
+    """Say how long a connection may take, s."""
+    return min(CONNECT_S, site.patience_s)
 
 
 def known_hosts(site: Site) -> Path:
@@ -192,7 +197,7 @@ async def _explained(
         ) from error
     except TimeoutError as error:
         raise HostUnreachable(
-            f"Host {where} doesn't answer within {CONNECT_S:.0f} s",
+            f"Host {where} doesn't answer within {connect_s(site):g} s",
             remedy=f"Look whether it is on and the network reaches it: `ping {spec.address}`",
         ) from error
     except asyncssh.ConfigParseError as error:

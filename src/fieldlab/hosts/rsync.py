@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fieldlab.domain.errors import HostUnreachable, MachineError, TransferFailed
 from fieldlab.domain.sites import HostSpec, Site
-from fieldlab.hosts.connecting import CONNECT_S, KEEPALIVE_S, KEEPALIVES, jump_spec, known_hosts
+from fieldlab.hosts.connecting import KEEPALIVES, connect_s, jump_spec, known_hosts
 from fieldlab.hosts.links import broke
 
 #: rsync's own: the connection couldn't be made, broke or fell silent
@@ -133,8 +133,8 @@ def ssh_config(spec: HostSpec, site: Site) -> str:
         "  ControlPath none",
         "  LogLevel ERROR",
         "  Ciphers ^aes128-gcm@openssh.com",
-        f"  ConnectTimeout {CONNECT_S:.0f}",
-        f"  ServerAliveInterval {KEEPALIVE_S:.0f}",
+        f"  ConnectTimeout {max(1, round(connect_s(site)))}",
+        f"  ServerAliveInterval {max(1, round(site.patience_s / KEEPALIVES))}",
         f"  ServerAliveCountMax {KEEPALIVES}",
     ]
     if site.known_hosts:

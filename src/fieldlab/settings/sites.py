@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fieldlab.domain.durations import parse_duration
 from fieldlab.domain.errors import BadInput, Problem, nearest
 from fieldlab.domain.sites import HostSpec, Site
 
@@ -83,6 +84,17 @@ def _argv(value: object) -> str:
     return 'must be a list of words, a program and its arguments, as in ["ipmitool", "power"]'
 
 
+def _patience(value: object) -> str:
+    try:
+        fits = 1 <= parse_duration(value if isinstance(value, int | float | str) else "") <= 600
+    except BadInput:
+        fits = False
+    return "" if fits else 'must be a duration from 1 s to 10 min, as in "15s"'
+
+
+#: a host that has not answered for so long is away, unless its site says otherwise, s
+PATIENCE_S = 15.0
+
 #: what a site says for all its hosts, and a host for itself: key → what is wrong with a value
 SHARED: dict[str, Callable[[object], str]] = {
     "user": _user,
@@ -92,7 +104,7 @@ SHARED: dict[str, Callable[[object], str]] = {
     "interface": _text,
     "jump": _jump,
 }
-OF_SITE = {**SHARED, "known_hosts": _text, "ssh_config": _text}
+OF_SITE = {**SHARED, "known_hosts": _text, "ssh_config": _text, "patience": _patience}
 OF_HOST = {
     **SHARED,
     "name": _name,
@@ -172,6 +184,7 @@ class _Reader:
             hosts=tuple(hosts),
             known_hosts=own.get("known_hosts", ""),
             ssh_config=own.get("ssh_config", ""),
+            patience_s=parse_duration(own.get("patience", PATIENCE_S)),
         )
 
     def _host(

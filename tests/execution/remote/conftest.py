@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,8 @@ virtual = sandbox_fixture(hosts=3, roles=["pub", "sub"], reboot_s=1.0, scope="se
 @pytest.fixture
 def rehearsal(folder: Path, database_url: str, virtual: Sandbox) -> Iterator[Rehearsal]:
     virtual.clear()
-    settings = Settings(
-        home=folder / "lab", database=database_url, sites={"sandbox": virtual.site()}
-    )
+    site = replace(virtual.site(), patience_s=3.0)
+    settings = Settings(home=folder / "lab", database=database_url, sites={"sandbox": site})
     lab = Lab(settings)
     yield Rehearsal(lab, folder, virtual)
     lab.close()

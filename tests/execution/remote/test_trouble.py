@@ -29,6 +29,11 @@ SLOW = {"matrix": {"x": {"range": [1, 6]}, "s": [0.6]}}
 SOON: dict[str, Any] = {"lost_after": 1.0, "wait": 60.0, "power_cycle_after": 60.0}
 
 
+def on(database: str) -> pytest.MarkDecorator:
+    """Run a test that waits for hosts, and is long, on one of the databases."""
+    return pytest.mark.parametrize("databases", [database], indirect=True)
+
+
 def finished(rehearsal: Rehearsal, ended: Ended) -> None:
     campaign = ended.campaign
     assert (campaign.state, campaign.succeeded) == (CampaignState.FINISHED, 6), rehearsal.told
@@ -41,6 +46,7 @@ def lost(rehearsal: Rehearsal, campaign: Campaign) -> list[str]:
     return [each["status"] for each in attempts if each["failure"] == "infrastructure"]
 
 
+@on("sqlite")
 @pytest.mark.parametrize(("kind", "value"), [("link", ""), ("sshd", ""), ("reboot", "1s")])
 def test_a_host_that_goes_away_in_the_middle_and_comes_back(
     rehearsal: Rehearsal, kind: str, value: str
@@ -60,6 +66,7 @@ def test_a_host_that_goes_away_in_the_middle_and_comes_back(
         assert {each["used"] for each in rows} == {0}, "it doesn't count as a try"
 
 
+@on("postgresql")
 def test_a_host_that_never_returns_is_lost_and_the_others_do_the_work(
     rehearsal: Rehearsal,
 ) -> None:
@@ -73,6 +80,7 @@ def test_a_host_that_never_returns_is_lost_and_the_others_do_the_work(
     rehearsal.sandbox.clear("h2")
 
 
+@on("sqlite")
 def test_a_full_disk_is_not_the_trials_fault(rehearsal: Rehearsal) -> None:
     rehearsal.sandbox.fault("h1", "full-disk")
     argv = ["sh", "-c", "echo {x} > {out}/file && sleep {s} && cat {out}/file"]
@@ -83,6 +91,7 @@ def test_a_full_disk_is_not_the_trials_fault(rehearsal: Rehearsal) -> None:
     finished(rehearsal, begun.end())
 
 
+@on("postgresql")
 def test_too_few_hosts_pause_the_campaign_which_goes_on_by_itself(rehearsal: Rehearsal) -> None:
     definition = rehearsal.define(WRITES, SLOW, read=READ, **{**SOON, "wait": 1.0})
     begun = rehearsal.begin(definition)
@@ -95,6 +104,7 @@ def test_too_few_hosts_pause_the_campaign_which_goes_on_by_itself(rehearsal: Reh
     finished(rehearsal, begun.end())
 
 
+@on("sqlite")
 def test_a_campaign_that_waits_for_hosts_can_be_interrupted(rehearsal: Rehearsal) -> None:
     for name in ("h1", "h2", "h3"):
         rehearsal.sandbox.fault(name, "link")
@@ -116,6 +126,7 @@ def test_stopping_ends_what_runs_on_the_hosts(rehearsal: Rehearsal) -> None:
     assert (campaign.state, campaign.succeeded) == (CampaignState.PAUSED, 0)
 
 
+@on("sqlite")
 @pytest.mark.parametrize("restart", ["campaign", "test"])
 def test_hosts_are_restarted_when_the_policy_says(rehearsal: Rehearsal, restart: str) -> None:
     space = {"matrix": {"x": [1, 2], "s": [0]}}
@@ -194,6 +205,7 @@ def test_two_controllers_share_the_hosts_without_getting_in_each_others_way(
         rehearsal.check(rehearsal.lab.store.campaign(each.campaign.id))
 
 
+@on("postgresql")
 def test_infrastructures_failures_do_not_use_up_the_tries(rehearsal: Rehearsal) -> None:
     retry = RetryPolicy(attempts=1)
     definition = rehearsal.define(WRITES, SLOW, read=READ, retry=retry, slots=1, **SOON)
@@ -201,3 +213,22 @@ def test_infrastructures_failures_do_not_use_up_the_tries(rehearsal: Rehearsal) 
     begun.until_on("h1")
     rehearsal.sandbox.fault("h1", "reboot", "1s")
     finished(rehearsal, begun.end())
+
+
+@on("postgresql")
+def test_a_link_that_breaks_in_the_middle_of_a_fetch_loses_nothing(rehearsal: Rehearsal) -> None:
+    rehearsal.sandbox.fault("h1", "rate", "20mbit")
+    argv = ["sh", "-c", "head -c 15000000 /dev/zero > {out}/file; sleep {s}; printf 'y=%s' {x}"]
+    definition = rehearsal.define(argv, SLOW, read=READ, compress=False, **SOON)
+    begun = rehearsal.begin(definition)
+    begun.until_on("h1")
+    wait_until(partial(_is_idle, rehearsal, "h1"), "its file is on the way")
+    rehearsal.sandbox.fault("h1", "link")
+    begun.until_told("h1 is out of use")
+    rehearsal.sandbox.clear("h1")
+    ended = begun.end()
+    finished(rehearsal, ended)
+    assert "fetch_fail" in lost(rehearsal, ended.campaign)
+    folder = rehearsal.lab.settings.attempts / ended.campaign.name
+    whole = [each.stat().st_size for each in folder.glob("*/*/outputs/file")]
+    assert whole.count(15_000_000) >= 6, "a part may be left of the attempt that failed"

@@ -36,28 +36,51 @@ class Wish:
         """List the hosts that can be given any of the roles."""
         return [host for host in self.hosts if any(host in self.candidates(r) for r in self.roles)]
 
+    def _names(self, role: str, usable: Collection[str]) -> list[str]:
+        return [host.name for host in self.candidates(role) if host.name in usable]
+
     def choose(self, usable: Collection[str]) -> dict[str, tuple[str, ...]] | None:
         """Choose hosts among the usable ones, by name: host → its roles; None if they are too few.
 
         A host gets one role where numbers are asked for; where all of a role are, it keeps that
         one beside others.
         """
-        chosen: dict[str, tuple[str, ...]] = {}
-        fixed = sorted(
-            ((role, count) for role, count in self.roles.items() if count != ALL),
-            key=lambda each: len(self.candidates(each[0])),  # the scarcest first
-        )
-        for role, count in fixed:
-            free = [h for h in self.candidates(role) if h.name in usable and h.name not in chosen]
-            if len(free) < count:
-                return None
-            chosen |= {host.name: ((role,) if role else host.roles) for host in free[:count]}
+        places = [role for role, count in self.roles.items() for _ in range(count)]
+        taken = _matched([self._names(role, usable) for role in places])
+        if taken is None:
+            return None
+        own = {host.name: host.roles for host in self.hosts}
+        chosen = {name: (places[at],) if places[at] else own[name] for name, at in taken.items()}
         for role in (role for role, count in self.roles.items() if count == ALL):
             for host in self.candidates(role):
                 if host.name not in usable:
                     return None
                 chosen[host.name] = (*chosen.get(host.name, ()), role)
         return {host.name: chosen[host.name] for host in self.hosts if host.name in chosen}
+
+
+def _matched(places: Sequence[Sequence[str]]) -> dict[str, int] | None:
+    """Give each place one of its candidates, and no candidate two places; None if that can't be.
+
+    By augmenting paths: Kuhn, The Hungarian method for the assignment problem, 1955.
+
+    Returns
+    -------
+    dict or None
+        Candidate → index of its place.
+    """
+    holder: dict[str, int] = {}
+
+    def seat(place: int, tried: set[str]) -> bool:
+        for name in places[place]:
+            if name not in tried:
+                tried.add(name)
+                if name not in holder or seat(holder[name], tried):
+                    holder[name] = place
+                    return True
+        return False
+
+    return holder if all(seat(place, set()) for place in range(len(places))) else None
 
 
 def wish_of(site: Site, roles: Mapping[str, int], tags: Sequence[str]) -> Wish:
