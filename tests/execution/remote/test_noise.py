@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 from tests.workflows.staging import needs_program
 
 #: says that it runs, and goes on until it is told to end
-STAYS = ["sh", "-c", "touch /root/begun; until [ -e /root/enough ]; do sleep 0.05; done"]
+STAYS = ["sh", "-c", "touch /var/begun; until [ -e /var/enough ]; do sleep 0.05; done"]
 ONE = {"matrix": {"x": [1]}}
 HOSTS = ("h1", "h2", "h3")
 
@@ -57,13 +57,13 @@ def megabits_per_s(rehearsal: Rehearsal) -> float:
 @contextmanager
 def a_trial_with(rehearsal: Rehearsal, noise: dict[str, Any], **more: Any) -> Iterator[None]:
     """Have a trial run on h1 with noise; nothing of that is left afterwards."""
-    on(rehearsal, "h1", "rm -f /root/begun /root/enough")
+    on(rehearsal, "h1", "rm -f /var/begun /var/enough")
     begun = rehearsal.begin(rehearsal.define(STAYS, ONE, noise=noise, **more))
     try:
-        wait_until(lambda: on(rehearsal, "h1", "ls /root/begun 2>/dev/null"), "it runs on h1")
+        wait_until(lambda: on(rehearsal, "h1", "ls /var/begun 2>/dev/null"), "it runs on h1")
         yield
     finally:
-        on(rehearsal, "h1", "touch /root/enough")
+        on(rehearsal, "h1", "touch /var/enough")
     assert begun.end().campaign.succeeded == 1, rehearsal.told
 
 
