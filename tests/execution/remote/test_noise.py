@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.execution.remote.rehearsal import Rehearsal
-from tests.execution.remote.test_trouble import controller
+from tests.execution.remote.rehearsal import READ, WRITES, Rehearsal
+from tests.execution.remote.test_trouble import SLOW, SOON, controller, finished
 from tests.waiting import wait_until
 from tests.workflows.staging import needs_program
 
@@ -117,11 +117,15 @@ def _all(rehearsal: Rehearsal, holds: Callable[[Rehearsal, str], bool], what: st
 
 
 def test_it_goes_when_the_controller_is_killed(rehearsal: Rehearsal) -> None:
-    process = controller(rehearsal, noise={"loss_percent": 40, "rate": "5mbit"})
+    noise = {"loss_percent": 40, "rate": "5mbit"}
+    process = controller(rehearsal, noise=noise)
     _all(rehearsal, is_noisy, "has noise")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     _all(rehearsal, _is_quiet, "has none any more")
+    finished(
+        rehearsal, rehearsal.run(rehearsal.define(WRITES, SLOW, read=READ, noise=noise, **SOON))
+    )
 
 
 def test_what_was_killed_before_it_could_is_cleared_up_for_the_next(rehearsal: Rehearsal) -> None:
