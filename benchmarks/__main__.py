@@ -13,11 +13,14 @@ from pathlib import Path
 import psutil
 
 from benchmarks import (
+    attempts,
     bus,
     commands,
     consumers,
     ems,
+    fetching,
     functions,
+    hosts,
     machine,
     reading,
     reporting,
@@ -39,6 +42,9 @@ BENCHMARKS: dict[str, Callable[[Path, int], Report]] = {
     "bus": bus.measure,
     "consumers": consumers.measure,
     "standing": standing.measure,
+    "hosts": hosts.measure,
+    "attempts": attempts.measure,
+    "fetching": fetching.measure,
 }
 #: how long to look whether the machine is at rest, s
 BUSY_S = 3.0

@@ -27,11 +27,15 @@ class LabFolder:
     #: the lab's database; a SQLite file in the folder if absent
     url: str = ""
 
-    def define(self, tool: Mapping[str, object], *axes: int) -> None:
+    def define(
+        self, tool: Mapping[str, object], *axes: int, executor: Mapping[str, object] | None = None
+    ) -> None:
         """Write a definition: every combination of 0, 1, 2 … along one axis or two."""
         names = "xz"[: len(axes)]
         matrix = {name: {"range": [0, size - 1]} for name, size in zip(names, axes, strict=True)}
         definition = {"name": NAME, "tool": tool, "space": {"matrix": matrix}}
+        if executor is not None:
+            definition["executor"] = executor
         (self.path / "experiment.json").write_text(json.dumps(definition))
 
     @property

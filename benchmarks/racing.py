@@ -31,6 +31,8 @@ class Contender:
     count: Callable[[Path], int]
     #: packages and programs that it needs
     needs: Sequence[str] = ()
+    #: trials of the short run
+    few: int = FEW
 
     def missing(self) -> list[str]:
         """List what isn't installed."""
@@ -66,7 +68,7 @@ class Times:
         further_s = self.wall_s - self.start_s
         if further_s < LEAST_PART * self.wall_s:
             return None
-        return (self.contender.trials - FEW) / further_s
+        return (self.contender.trials - self.contender.few) / further_s
 
 
 def race(contenders: Sequence[Contender], rounds: int, folder: Path) -> list[Times]:
@@ -80,7 +82,7 @@ def race(contenders: Sequence[Contender], rounds: int, folder: Path) -> list[Tim
     times = [Times(each) for each in contenders if not each.missing()]
     for _ in range(rounds):
         for each in times:
-            each.few_s.append(_once(each.contender, FEW, folder))
+            each.few_s.append(_once(each.contender, each.contender.few, folder))
             each.many_s.append(_once(each.contender, each.contender.trials, folder))
     return times
 

@@ -16,7 +16,7 @@ REQUIREMENTS = ROOT / "benchmarks" / "requirements.txt"
 _BIN = ENVIRONMENT / "bin"
 PYTHON = str(_BIN / "python")
 #: programs that no Python package brings
-_SYSTEM = ("parallel", "xargs")
+_SYSTEM = ("parallel", "rsync", "ssh", "xargs")
 
 
 def install() -> None:
@@ -54,8 +54,9 @@ def script(name: str) -> str:
 
 
 def _system_version(program: str) -> str:
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"\d[\w.]*", said.stdout)
+    option = "-V" if Path(program).name == "ssh" else "--version"
+    said = subprocess.run([program, option], capture_output=True, text=True, check=False)
+    found = re.search(r"\d[\w.]*", said.stdout or said.stderr)
     return found.group() if found else ""
 
 

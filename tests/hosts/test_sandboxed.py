@@ -15,7 +15,7 @@ import pytest
 from fieldlab.app.sites import open_hosts
 from fieldlab.domain.commands import Command
 from fieldlab.domain.errors import BadInput, HostUnreachable, TransferFailed
-from fieldlab.hosts import connecting, links, remote_script
+from fieldlab.hosts import links, remote_script
 from fieldlab.hosts.health import reachability
 from fieldlab.ports.host import Host, Sink
 from fieldlab.sandbox import Sandbox
@@ -31,9 +31,11 @@ def play(
     sandbox: Sandbox,
     act: Callable[[dict[str, Host]], Awaitable[T]],
     power_cycle: tuple[str, ...] = (),
+    patience_s: float = 15.0,
 ) -> T:
     site = sandbox.site()
-    site = replace(site, hosts=tuple(replace(host, power_cycle=power_cycle) for host in site.hosts))
+    hosts = tuple(replace(host, power_cycle=power_cycle) for host in site.hosts)
+    site = replace(site, hosts=hosts, patience_s=patience_s)
 
     async def acted() -> T:
         hosts = open_hosts(site)
@@ -103,7 +105,6 @@ def test_a_link_that_is_cut_ends_what_runs_on_both_sides(
     """No packet says so: each side finds out by itself. The times are shortened for the test."""
     monkeypatch.setattr(links, "GUARD", remote_script.guard(2))
     monkeypatch.setattr(links, "HEARTBEAT_S", 0.5)
-    monkeypatch.setattr(connecting, "KEEPALIVE_S", 0.5)
     out = tmp_path / "out"
     command = Command(argv=("sh", "-c", "setsid sleep 4321 & sleep 4321 & echo x; sleep 4321"))
 
@@ -118,7 +119,7 @@ def test_a_link_that_is_cut_ends_what_runs_on_both_sides(
         sandbox.clear("h3")
         await host.check()
 
-    play(sandbox, act)
+    play(sandbox, act, patience_s=1.5)
 
 
 def test_sweeping_any_mark(sandbox: Sandbox) -> None:

@@ -221,6 +221,20 @@ def test_a_cancelled_run_leaves_nothing(shared_sshd: Sshd, tmp_path: Path, word:
     play(shared_sshd, act)
 
 
+def test_a_run_that_is_cancelled_as_it_begins_leaves_nothing(shared_sshd: Sshd, word: str) -> None:
+    async def act(host: SshHost) -> None:
+        await host.check()
+        for moment_ms in range(20):
+            task = asyncio.create_task(host.run(sh(f"sleep 600; : {word}"), mark=word))
+            await asyncio.sleep(moment_ms / 1000)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert not running(word)
+
+    play(shared_sshd, act)
+
+
 def test_a_cut_connection_leaves_nothing(sshd: Sshd, tmp_path: Path, word: str) -> None:
     out = tmp_path / "out"
 

@@ -69,9 +69,18 @@ class Conversation:
 
     Outputs are written where they arrive, before the machine is allowed to send more: a flood
     fills neither memory nor, beyond the limit, the disk.
+
+    Parameters
+    ----------
+    barrier
+        Whether the script says when all is ready, and when it starts.
+    first
+        Told the script together with the request for it, rather than after a round trip.
     """
 
-    def __init__(self, sink: Sink | None = None, *, barrier: bool = False) -> None:
+    def __init__(
+        self, sink: Sink | None = None, *, barrier: bool = False, first: bytes = b""
+    ) -> None:
         sink = sink or Sink()
         self.stdout = Tap(sink.stdout, sink.most_bytes)
         try:
@@ -97,6 +106,9 @@ class Conversation:
         self.first_heard = 0.0
         #: Unix time at which it was told what to do, s
         self.asked = 0.0
+        self._first = first
+        #: when it was told the first lines (monotonic, s); it may have done something since
+        self.told = 0.0
         self._news = asyncio.Event()
         self._since_exit = 0
         self.channel: Any = None
@@ -105,6 +117,13 @@ class Conversation:
 
     def connection_made(self, channel: Any) -> None:
         self.channel = channel
+        if self._first:  # once the request is on its way, which it is when this returns
+            asyncio.get_running_loop().call_soon(self._speak)
+
+    def _speak(self) -> None:
+        if self._first:
+            self.told = time.monotonic()
+            self.tell(self._first)
 
     def session_started(self) -> None:
         pass
@@ -158,6 +177,11 @@ class Conversation:
         """Write to the program's script; nothing where the channel is gone."""
         with contextlib.suppress(OSError):  # the channel is closing
             self.channel.write(lines)
+
+    def withdraw(self) -> bool:
+        """Say nothing more by itself; whether it was said, so that something may have begun."""
+        self._first = b""
+        return self.told > 0
 
     def stop(self) -> None:
         """End the program's input, and with it what still runs of its group."""

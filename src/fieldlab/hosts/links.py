@@ -11,16 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import asyncssh
-import tenacity
 
 from fieldlab.domain.errors import FieldlabError, HostUnreachable, MachineError
 from fieldlab.domain.sites import HostSpec, Site
 from fieldlab.hosts.channels import Conversation
 from fieldlab.hosts.connecting import CONNECT_S, connect
-from fieldlab.hosts.remote_script import GUARD, HEARTBEAT_S
+from fieldlab.hosts.remote_script import GRACE_S, GUARD, HEARTBEAT_S
 
 #: channels of one connection. sshd allows 10 (MaxSessions) unless told otherwise
 MOST_CHANNELS = 10
+#: an ended group has so long to be gone, beside its grace, s
+ANSWER_S = 4.0
+#: how often a channel is asked for where nothing can have happened
+_TRIES = 4
 #: short programs of our own have this long, s
 SHORT_S = 30.0
 
@@ -77,13 +80,21 @@ class Link:
         """Start a constant program on a channel of its own."""
         opening = asyncio.ensure_future(
             self.connection.create_session(
-                lambda: cast(asyncssh.SSHClientSession[bytes], conversation), program, encoding=None
+                lambda: cast(asyncssh.SSHClientSession[bytes], conversation),
+                program,
+                encoding=None,
+                # nothing may be waited for before the program is asked for
+                request_pty=False,
+                x11_forwarding=False,
             )
         )
         try:
             await asyncio.shield(opening)
         except asyncio.CancelledError:
+            begun = conversation.withdraw()
             opening.add_done_callback(lambda done: _forget(done, conversation))
+            if begun:
+                await _until_gone(conversation)
             raise
 
     @property
@@ -126,7 +137,18 @@ class Link:
 
 def _forget(done: asyncio.Future[Any], conversation: Conversation) -> None:
     if not done.cancelled() and done.exception() is None:
-        conversation.drop()
+        if conversation.told:
+            conversation.stop()
+        else:
+            conversation.drop()
+
+
+async def _until_gone(conversation: Conversation) -> None:
+    """Wait until what was begun has ended there, as far as the machine can be told."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_S + ANSWER_S):
+            await conversation.until_gone()
+    conversation.drop()
 
 
 def _facts(said: bytes) -> Facts:
@@ -185,27 +207,29 @@ class Links:
     async def channel(
         self, program: Callable[[Link], str], conversation: Callable[[], Conversation]
     ) -> AsyncIterator[tuple[Link, Conversation]]:
-        """Have a channel with a constant program on it, which hasn't been told anything yet.
+        """Have a channel with a constant program on it, told what its conversation says first.
 
         Tried again where nothing can have happened: the connection broke while nobody used it,
         or sshd allows fewer channels than thought.
         """
-        tries = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(4),
-            retry=tenacity.retry_if_exception(_of_the_link),
-            reraise=True,
-        )
-        stack = contextlib.AsyncExitStack()
-        link: Link
-        talk: Conversation
-        try:
-            link, talk = await tries(self._opened, program, conversation, stack)
-        except (asyncssh.Error, OSError) as error:
-            if _of_the_link(error):
-                raise broke(self._spec, error) from error
-            raise
-        async with stack:
-            yield link, talk
+        async with contextlib.AsyncExitStack() as stack:
+            yield await self._opened_at_last(program, conversation, stack)
+
+    async def _opened_at_last(
+        self,
+        program: Callable[[Link], str],
+        conversation: Callable[[], Conversation],
+        stack: contextlib.AsyncExitStack,
+    ) -> tuple[Link, Conversation]:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return await self._opened(program, conversation, stack)
+            except (asyncssh.Error, OSError) as error:
+                if not _of_the_link(error):
+                    raise
+                if not tries_left:
+                    raise broke(self._spec, error) from error
+        raise AssertionError
 
     async def _opened(
         self,
@@ -225,6 +249,8 @@ class Links:
                 talk.close()
                 if isinstance(error, asyncssh.ChannelOpenError) and link.usable:
                     link.most = max(link.used - 1, 0)
+                elif talk.told and _of_the_link(error):
+                    raise broke(self._spec, error) from error  # it may have begun
                 raise
             stack.push_async_exit(attempt.pop_all())
         return link, talk

@@ -13,7 +13,7 @@ from fieldlab.domain.errors import BadInput, HostError, HostUnreachable, Machine
 from fieldlab.domain.sites import Health, HostSpec, Site
 from fieldlab.hosts import health, power, transfer
 from fieldlab.hosts.channels import Conversation
-from fieldlab.hosts.links import Link, Links, broke
+from fieldlab.hosts.links import ANSWER_S, Link, Links, broke
 from fieldlab.hosts.remote_script import (
     GO,
     GRACE_S,
@@ -27,8 +27,6 @@ from fieldlab.hosts.remote_script import (
 )
 from fieldlab.ports.host import Gate, Ran, Sink
 
-#: an ended group has so long to be gone, beside its grace, s
-_ANSWER_S = 4.0
 #: folders in one call of `rm`
 _FOLDERS_AT_ONCE = 200
 
@@ -57,16 +55,18 @@ class SshHost:
             raise BadInput("The command has no program", remedy="Name one")
         token = secrets.token_hex(16)
         lines = run_lines(command, token=token, mark=mark, barrier=start is not None)
+        if start is None:
+            lines += GO
 
         def program(link: Link) -> str:
             return RUN if link.facts.leads else RUN_IN_NEW_SESSION
 
         def conversation() -> Conversation:
-            return Conversation(sink, barrier=start is not None)
+            return Conversation(sink, barrier=start is not None, first=lines)
 
         async with self._links.channel(program, conversation) as (_, talk):
             try:
-                return await self._follow(talk, command, lines, start, token, mark)
+                return await self._follow(talk, command, start, token, mark)
             except OSError as error:
                 raise MachineError(f"What a command writes can't be kept: {error}") from error
             finally:
@@ -76,7 +76,6 @@ class SshHost:
         self,
         talk: Conversation,
         command: Command,
-        lines: bytes,
         start: Gate | None,
         token: str,
         mark: str,
@@ -84,11 +83,11 @@ class SshHost:
         """Start the program of a channel, and see it to its end."""
         timed_out = clean = False
         try:
-            talk.tell(lines if start is not None else lines + GO)
+            began = talk.told
             if start is not None:
                 await self._line_up(talk, start, token)
                 talk.tell(GO)
-            began = time.monotonic()
+                began = time.monotonic()
             try:
                 async with asyncio.timeout(command.timeout_s or None):
                     await talk.until_exited()
@@ -131,7 +130,7 @@ class SshHost:
         try:
             if talk.code is None:
                 talk.stop()
-                async with asyncio.timeout(GRACE_S + _ANSWER_S):
+                async with asyncio.timeout(GRACE_S + ANSWER_S):
                     await talk.until_gone()
             elif mark:  # what holds the channel open has left the process group
                 talk.drop()

@@ -58,7 +58,7 @@ class Attempt:
         try:
             await self._each("check", self._check)
             plan = self._planned()
-            await asyncio.to_thread(self._prepare, plan)
+            self._prepare(plan)
             return await self._run(plan)
         except HostTrouble:
             raise
@@ -86,7 +86,10 @@ class Attempt:
                 with contextlib.suppress(HostTrouble):
                     await asyncio.shield(self._each("clean", self._clean))
         async with self._diary.step("judge"):
-            ended = await asyncio.to_thread(judged, errand, plan, ran, columns)
+            if any(each.reads for each in plan.processes):
+                ended = await asyncio.to_thread(judged, errand, plan, ran, columns)
+            else:  # a thread costs more than looking at exit codes
+                ended = judged(errand, plan, ran, columns)
         if ended.failure is not None:
             await self._each("diagnose", self._diagnose)
         if plan.writes and errand.pack is not None:
@@ -104,6 +107,10 @@ class Attempt:
                 raise HostTrouble(name, error, step) from error
 
         async with self._diary.step(step) as notes:
+            if len(self._hosts) == 1:
+                for name, host in self._hosts.items():
+                    await tried(name, host, notes)
+                return
             done = await asyncio.gather(
                 *(tried(name, host, notes) for name, host in self._hosts.items()),
                 return_exceptions=True,

@@ -31,6 +31,11 @@ T = TypeVar("T")
 LOOK_S = 0.25
 #: who has waited so long for free hosts reserves them, s
 PATIENT_S = 2.0
+#: hosts pass from attempt to attempt without the ledger for so long, s: others wait no longer for
+#: them, and short attempts aren't outweighed by what holding costs
+KEEP_S = 1.0
+#: nobody has kept hosts for longer than this, s
+UNUSED_S = 0.05
 #: clearing up at the end may take so long, s
 CLEAR_UP_S = 10.0
 #: how often it is looked whether who holds hosts is alive, s
@@ -53,6 +58,11 @@ class Bench:
         self._specs: dict[str, HostSpec] = {each.name: each for each in around.site.hosts}
         #: hosts that this process holds, so that its own attempts don't ask for them
         self._mine: set[str] = set()
+        #: held hosts that wait for the next attempt, each with what gives them back in time
+        self._kept: dict[str, tuple[Held, asyncio.TimerHandle]] = {}
+        self._giving_back: set[asyncio.Task[None]] = set()
+        #: why hosts couldn't be given back
+        self._failure: BaseException | None = None
         self._freed = asyncio.Event()
         self._draining = asyncio.Event()
         self.reviver = Reviver(around, setup.engine_id, self._freed)
@@ -81,6 +91,7 @@ class Bench:
         """Stop looking after hosts, and give up the connections."""
         self.drain()
         await self.reviver.stop()
+        await self._give_back_kept()
         with suppress(TimeoutError):
             async with asyncio.timeout(CLEAR_UP_S):
                 await self.care.clear_up()
@@ -95,6 +106,8 @@ class Bench:
     async def held(self, wish: Wish, purpose: str) -> AsyncIterator[Held | None]:
         """Hold hosts for a while; None if this is drained before there are any.
 
+        All who ask have the same wish: what one is done with, another may have at once.
+
         Raises
         ------
         HostsLost
@@ -103,9 +116,47 @@ class Bench:
         held = await self._hold(wish, purpose)
         try:
             yield held
-        finally:
+        except BaseException:
             if held is not None:
+                held.spent = True
+            raise
+        finally:
+            if held is not None and not self._keep(held):
                 await asyncio.shield(self._release(held.token, held.roles))
+
+    def _keep(self, held: Held) -> bool:
+        """Keep hosts for the next attempt, unless others should have their turn."""
+        if held.spent or self._draining.is_set() or time.monotonic() - held.since > KEEP_S:
+            return False
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(UNUSED_S, self._give_back, held.token)
+        self._kept[held.token] = held, timer
+        self._freed.set()
+        return True
+
+    def _take_kept(self) -> Held | None:
+        if not self._kept:
+            return None
+        held, timer = self._kept.pop(next(iter(self._kept)))
+        timer.cancel()
+        return held
+
+    def _give_back(self, token: str) -> None:
+        held, timer = self._kept.pop(token)
+        timer.cancel()
+        task = asyncio.create_task(self._release(token, held.roles))
+        self._giving_back.add(task)
+        task.add_done_callback(self._gave_back)
+
+    def _gave_back(self, task: asyncio.Task[None]) -> None:
+        self._giving_back.discard(task)
+        if not task.cancelled():
+            self._failure = self._failure or task.exception()  # whoever asks next is told
+
+    async def _give_back_kept(self) -> None:
+        for token in list(self._kept):
+            self._give_back(token)
+        await asyncio.gather(*self._giving_back, return_exceptions=True)
 
     async def _hold(self, wish: Wish, purpose: str) -> Held | None:
         token, began = uuid7(), time.monotonic()
@@ -115,6 +166,12 @@ class Bench:
         try:
             while not self._draining.is_set():
                 self._freed.clear()
+                if self._failure is not None:
+                    raise self._failure
+                if (kept := self._take_kept()) is not None:
+                    if asked:
+                        await self.call(self._around.ledger.release, token)
+                    return kept
                 standing = await self._standing(wish)
                 ready = {name for name, each in standing.items() if each.state == HostState.READY}
                 if wish.choose(ready) is None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,6 +32,10 @@ class Held:
     roles: Mapping[str, tuple[str, ...]]
     hosts: Mapping[str, Host]
     token: str
+    #: monotonic, s
+    since: float = field(default_factory=time.monotonic)
+    #: whether they must be given back, as one of them failed or what ran there was cut short
+    spent: bool = False
 
 
 class Care:

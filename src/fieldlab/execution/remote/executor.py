@@ -138,6 +138,7 @@ class RemoteExecutor:
             for name in await self._bench.care.make_ready(held):
                 self._contacts[name] = Contact()
         except HostTrouble:
+            held.spent = True
             return done  # it is looked after; the batch waits for hosts again
         failures = 0
         for ordinal in range(done, len(batch.positions)):
@@ -150,6 +151,7 @@ class RemoteExecutor:
             trouble, ended = await self._attempt(held, batch, ordinal, trial, deliver)
             failures = failures + 1 if ended.failure else 0
             if trouble is not None:
+                held.spent = True
                 await self._bench.care.quarantine(trouble)
                 return ordinal + 1
             await self._bench.care.went_well(held.hosts)

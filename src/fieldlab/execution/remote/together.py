@@ -54,8 +54,10 @@ async def run_together(
 
 async def _start(errand: Errand, plan: Plan) -> dict[str, Ran]:
     """Start all processes together; those that serve are ended when the others have ended."""
-    several = len(plan.processes) > 1
-    gate = asyncio.Barrier(len(plan.processes)) if several else None
+    if len(plan.processes) == 1 and not plan.processes[0].serves:
+        (alone,) = plan.processes
+        return {alone.name: await _process(errand, alone, None)}
+    gate = asyncio.Barrier(len(plan.processes))
     work: dict[str, asyncio.Task[Ran]] = {}
     serving: list[asyncio.Task[Ran]] = []
     try:
