@@ -15,7 +15,7 @@ DEMO := build/demo
 # for virtual hosts sshd and ssh, ping, ip and tc, nft, rsync, and ranges of ids for ordinary users
 SYSTEM_PACKAGES := postgresql procps util-linux bzip2 xz-utils zstd \
 	r-base-core r-cran-dbi r-cran-rsqlite octave iperf3 cyclonedds-tools \
-	openssh-server openssh-client iputils-ping iproute2 nftables rsync uidmap \
+	openssh-server openssh-client iputils-ping iproute2 nftables iptables rsync uidmap \
 	busybox tcsh fish
 
 # the documentation's theme otherwise prints news about its own future

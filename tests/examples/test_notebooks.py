@@ -18,7 +18,8 @@ SMALLER = {
 
 
 def test_every_example_has_one() -> None:
-    examples = {path.parent.name for path in EXAMPLES.glob("*/README.md")}
+    """But for that which brings up machines: a script does so, and takes them down again."""
+    examples = {path.parent.name for path in EXAMPLES.glob("*/README.md")} - {"dds-bench"}
     assert {path.parent.name for path in NOTEBOOKS} == examples == {*SMALLER, "adaptive"}
 
 

@@ -16,7 +16,7 @@ from fieldlab.domain.sites import Health, HostSpec, Site
 from fieldlab.hosts.health import reachability
 
 #: less free space than this is warned of, bytes
-_LITTLE_SPACE = 1 << 30
+_LITTLE_SPACE = 200_000_000
 #: a clock that is off by more than this is warned of, s
 _CLOCK_OFF_S = 0.5
 #: a load above so many for each processor is warned of

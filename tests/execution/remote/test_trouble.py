@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -141,31 +142,32 @@ def test_hosts_are_restarted_when_the_policy_says(rehearsal: Rehearsal, restart:
 
 #: a controller in a process of its own
 CONTROLLER = """\
-    import sys
+    import json, sys
     from pathlib import Path
     from fieldlab.app import Lab
     from fieldlab.sandbox import Sandbox
     from fieldlab.settings import Settings
     from tests.execution.remote.rehearsal import READ, WRITES, Rehearsal
     from tests.execution.remote.test_trouble import SLOW, SOON
-    folder, database, where, name = Path(sys.argv[1]), *sys.argv[2:5]
+    folder, database, where, name, more = Path(sys.argv[1]), *sys.argv[2:6]
     sandbox = Sandbox.at(Path(where))
     settings = Settings(home=folder / "lab", database=database, sites={"sandbox": sandbox.site()})
     lab = Lab(settings)
     rehearsal = Rehearsal(lab, folder, sandbox)
-    definition = rehearsal.define(WRITES, SLOW, read=READ, name=name, **SOON)
+    more = json.loads(more)
+    definition = rehearsal.define(WRITES, SLOW, read=READ, name=name, **more, **SOON)
     ended = lab.run(lab.start(definition), on_trouble=print)
     sys.exit(0 if ended.campaign.succeeded == 6 else 1)
 """
 
 
-def controller(rehearsal: Rehearsal, name: str = "probe") -> subprocess.Popen[bytes]:
+def controller(rehearsal: Rehearsal, name: str = "probe", **more: Any) -> subprocess.Popen[bytes]:
     """Run the slow campaign in another process."""
     words = [str(rehearsal.folder), rehearsal.lab.settings.database]
     root = str(Path(__file__).parents[3])
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(CONTROLLER), *words,
-         str(rehearsal.sandbox.folder), name],
+         str(rehearsal.sandbox.folder), name, json.dumps(more)],
         env={**os.environ, "PYTHONPATH": root},
         start_new_session=True,
     )  # fmt: skip

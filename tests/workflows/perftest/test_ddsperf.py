@@ -189,3 +189,8 @@ def test_ddsperf_alone_is_judged_by_what_it_said(tmp_path: Path) -> None:
     judged = tool.judge(really_run(alone, tmp_path))
     assert judged.failure is FailureClass.EXPERIMENT
     assert "too few matching participants" in judged.explanation
+
+
+def test_a_parameter_that_is_called_like_a_result_is_refused_before_anything_runs() -> None:
+    with pytest.raises(BadInput, match="'loss_percent' is called like a result"):
+        DdsperfTool({}).check((*POINT, "loss_percent"))

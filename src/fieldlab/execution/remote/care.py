@@ -14,6 +14,7 @@ from fieldlab.domain.durations import format_duration
 from fieldlab.domain.errors import FieldlabError, HostError
 from fieldlab.domain.ids import uuid7
 from fieldlab.domain.sites import Health, HostSpec, HostState
+from fieldlab.execution.remote import noise
 from fieldlab.execution.remote.reviving import Reviver
 from fieldlab.execution.remote.surroundings import FOLDER, Surroundings
 from fieldlab.execution.remote.trouble import HostTrouble
@@ -127,6 +128,7 @@ class Care:
     async def _clear(self, name: str, host: Host) -> None:
         await host.check()
         killed = await host.sweep()
+        await noise.clear(host)  # of one that was killed before it could
         await host.remove([f"{host.spec.directory}/{FOLDER}"])
         if killed:
             self._around.tell(f"{name}: {killed} processes of an earlier attempt were ended")

@@ -13,6 +13,7 @@ from fieldlab.domain.noise import Noise
 from fieldlab.domain.sites import Health
 from fieldlab.execution.remote.care import Held
 from fieldlab.execution.remote.surroundings import FOLDER
+from fieldlab.execution.remote.trouble import HostTrouble
 from fieldlab.execution.runners import one_line
 from fieldlab.ports.executor import Step
 from fieldlab.ports.host import Host
@@ -108,7 +109,8 @@ class Diary:
         try:
             yield notes
         except BaseException as error:
-            notes.append(f"failed: {one_line(error)}")
+            said = str(error) if isinstance(error, HostTrouble) else one_line(error)
+            notes.append(f"failed: {said}")
             raise
         finally:
             self.steps.append(Step(name, began, time.monotonic() - clock, "; ".join(notes)))

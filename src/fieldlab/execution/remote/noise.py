@@ -6,7 +6,9 @@ the noise away. So nothing stays when this program is killed, or the connection 
 
 from __future__ import annotations
 
+import ipaddress
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from fieldlab.domain.commands import Command
@@ -17,29 +19,70 @@ from fieldlab.ports.host import Host
 
 #: of the queueing discipline that is ours, so that no other is taken for it
 HANDLE = "1f1d:"
-COMMENT = "fieldlab-noise"
+#: what our table of the packet filter is called, and what stands in a rule of iptables
+TABLE, COMMENT = "fieldlab_noise", "fieldlab-noise"
 #: how much a token bucket lets through at once, and how long a packet may wait in it
 BURST, LATENCY = "32kbit", "400ms"
+#: how finely a share of lost packets is told
+_SHARES = 1_000_000
 
-# $1 interface, $2 probability of loss or "", then the words of the discipline, if any
-_SCRIPT = """
-dev=$1 loss=$2; shift 2
+# /run forgets at a restart, as the kernel does
+_UNDO = """
+note=/run/fieldlab-noise.$dev
 undo() {
     tc qdisc del dev "$dev" root handle 1f1d: 2>/dev/null
-    [ -z "$loss" ] || iptables -w -D OUTPUT $rule 2>/dev/null
+    nft delete table inet fieldlab_noise 2>/dev/null
+    iptables -w -S OUTPUT 2>/dev/null | grep -e "--comment fieldlab-noise" | while read -r _ rule
+    do iptables -w -D $rule; done
+    rm -f "$note"
 }
-rule="-o $dev -m statistic --mode random --probability $loss -m comment --comment fieldlab-noise"
-rule="$rule -j DROP"
+"""
+
+# $1 interface, $2 probability of loss or "", $3 the same for the packet filter, $4 what isn't lost,
+# then the words of the discipline, if any. iptables serves where the packet filter has no random
+# numbers; it knows IPv4 alone. When the connection has broken, nobody reads what the shell says of
+# a child that was ended: if it cared for PIPE, that would be its end, with nothing undone.
+_SCRIPT = f"""
+dev=$1 loss=$2 share=$3 spared=$4; shift 4
+{_UNDO}
+lose() {{
+    ours="table inet {TABLE}"
+    printf "%s\\n" "$ours" "delete $ours" "$ours {{" \
+        "chain output {{" "type filter hook output priority 0; policy accept;" "$spared" \
+        "oifname \\"$dev\\" $share drop" "}}" "}}" \
+        | nft -f - && return
+    iptables -w -A OUTPUT -o "$dev" -m statistic --mode random --probability "$loss" \
+        -m comment --comment {COMMENT} -j DROP
+}}
+trap "" PIPE
 trap "undo; exit 0" TERM INT HUP
-if [ $# -gt 0 ]; then tc qdisc replace dev "$dev" root handle 1f1d: "$@" || exit 9; fi
-if [ -n "$loss" ]; then iptables -w -A OUTPUT $rule || { undo; exit 9; }; fi
+: > "$note"
+fail() {{ undo; exit 9; }}
+if [ $# -gt 0 ]; then tc qdisc replace dev "$dev" root handle {HANDLE} "$@" || fail; fi
+if [ -n "$loss" ]; then lose || fail; fi
+exec >/dev/null 2>&1
 while :; do sleep 3600 & wait $!; done
 """
+
+_CLEAR = f"dev=$1\n{_UNDO}\nundo"
+
+
+async def clear(host: Host) -> None:
+    """Take away noise that is still there although nothing that made it runs any more."""
+    device = host.spec.interface
+    if not device:
+        return
+    note = f"/run/fieldlab-noise.{device}"
+    there = await host.run(Command(argv=("test", "-e", note), timeout_s=10))
+    if there.exit.ok:
+        root = (await _login(host)).root
+        await host.run(Command(argv=(*root, "sh", "-c", _CLEAR, COMMENT, device), timeout_s=30))
 
 
 async def can_netem(host: Host) -> bool:
     """Whether the host's kernel has netem; tried on an interface that is made for it."""
-    tried = await host.run(Command(argv=(*await _as_root(host), "sh", "-c", _TRY), timeout_s=10))
+    root = (await _login(host)).root
+    tried = await host.run(Command(argv=(*root, "sh", "-c", _TRY), timeout_s=10))
     return tried.exit.ok
 
 
@@ -51,10 +94,31 @@ exit $code
 """
 
 
-async def _as_root(host: Host) -> tuple[str, ...]:
-    """Give the words in front of a command that needs to be root."""
-    who = await host.run(Command(argv=("id", "-u"), timeout_s=10))
-    return () if who.stdout.strip() == b"0" else ("sudo", "-n")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Login:
+    """How this program stands on a host."""
+
+    #: words in front of a command that needs to be root
+    root: tuple[str, ...]
+    #: the packet filter's words for what goes to this program; "" if that isn't known
+    spared: str
+
+
+async def _login(host: Host) -> _Login:
+    ran = await host.run(Command(argv=("sh", "-c", 'id -u; echo "$SSH_CONNECTION"'), timeout_s=10))
+    who, _, connection = ran.stdout.decode(errors="replace").partition("\n")
+    return _Login(root=() if who.strip() == "0" else ("sudo", "-n"), spared=_spared(connection))
+
+
+def _spared(connection: str) -> str:
+    """Write the rule for answers to this program, from sshd's SSH_CONNECTION (ssh(1))."""
+    words = connection.split()
+    try:
+        address, port = ipaddress.ip_address(words[0].partition("%")[0]), int(words[3])
+    except (IndexError, ValueError):
+        return ""
+    family = "ip" if address.version == 4 else "ip6"
+    return f"{family} daddr {address} tcp sport {port} accept"
 
 
 async def command_for(host: Host, noise: Noise, *, netem: bool) -> Command:
@@ -66,16 +130,21 @@ async def command_for(host: Host, noise: Noise, *, netem: bool) -> Command:
         The host can't do it.
     """
     check_can(host.spec, noise, netem=netem)
-    loss = ""
+    loss = share = ""
     if netem:
         words = ("netem", *noise.netem())
     else:
-        loss = f"{noise.loss_percent / 100:.6f}" if noise.loss_percent else ""
+        if noise.loss_percent:
+            loss = f"{noise.loss_percent / 100:.6f}"
+            lost = round(noise.loss_percent / 100 * _SHARES)
+            # the packet filter takes no comparison that is always true
+            share = f"numgen random mod {_SHARES} < {lost}" if lost < _SHARES else ""
         words = (
             ("tbf", "rate", noise.rate, "burst", BURST, "latency", LATENCY) if noise.rate else ()
         )
-    root = await _as_root(host)
-    return Command(argv=(*root, "sh", "-c", _SCRIPT, COMMENT, host.spec.interface, loss, *words))
+    login = await _login(host)
+    given = (host.spec.interface, loss, share, login.spared, *words)
+    return Command(argv=(*login.root, "sh", "-c", _SCRIPT, COMMENT, *given))
 
 
 def check_can(spec: HostSpec, noise: Noise, *, netem: bool) -> None:
@@ -112,10 +181,15 @@ async def is_applied(host: Host, noise: Noise, *, netem: bool) -> bool:
         if not _has_ours(shown.stdout, "netem" if netem else "tbf"):
             return False
     if noise.loss_percent and not netem:
-        argv = (*await _as_root(host), "iptables", "-w", "-S", "OUTPUT")
-        rules = await host.run(Command(argv=argv, timeout_s=10))
-        return COMMENT.encode() in rules.stdout
+        argv = (*(await _login(host)).root, "sh", "-c", _SEE)
+        return (await host.run(Command(argv=argv, timeout_s=10))).exit.ok
     return True
+
+
+_SEE = f"""
+nft list table inet {TABLE} >/dev/null 2>&1 && exit
+iptables -w -S OUTPUT | grep -q {COMMENT}
+"""
 
 
 def _has_ours(shown: bytes, kind: str) -> bool:

@@ -16,6 +16,7 @@ from fieldlab.domain.durations import format_duration
 from fieldlab.domain.errors import FieldlabError, HostError
 from fieldlab.domain.sites import HostState
 from fieldlab.domain.waiting import wait_at_most
+from fieldlab.execution.remote import noise
 from fieldlab.execution.remote.choosing import Wish
 from fieldlab.execution.remote.surroundings import FOLDER, Surroundings
 from fieldlab.ports.host import Host
@@ -121,6 +122,7 @@ class Reviver:
         host = self._around.hosts[name]
         await host.check()
         await host.sweep()  # nobody holds it: whatever is there was left behind
+        await noise.clear(host)
         await host.remove([f"{host.spec.directory}/{FOLDER}"])
         health = await host.health()
         await self._call(self._around.ledger.observe, self._specs[name].identity, health)

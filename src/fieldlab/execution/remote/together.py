@@ -143,7 +143,10 @@ class _Late:
 
 @asynccontextmanager
 async def _noise(errand: Errand, diary: Diary) -> AsyncIterator[None]:
-    """Have noise on all hosts: seen to be there before, removed afterwards."""
+    """Have noise on all hosts: seen to be there before, removed afterwards.
+
+    Its mark is its own: what ends a process of the attempt kills all that has that one's mark.
+    """
     tasks: list[asyncio.Task[Ran]] = []
     try:
         async with diary.step("noise") as notes:
@@ -151,7 +154,9 @@ async def _noise(errand: Errand, diary: Diary) -> AsyncIterator[None]:
                 netem = name in errand.netem
                 try:
                     command = await noises.command_for(host, errand.noise, netem=netem)
-                    tasks.append(asyncio.create_task(host.run(command, mark=errand.mark)))
+                    tasks.append(
+                        asyncio.create_task(host.run(command, mark=f"{errand.mark}.noise"))
+                    )
                     await _see(host, errand, tasks[-1], netem=netem)
                 except HostError as error:
                     raise HostTrouble(name, error, "noise") from error
@@ -187,7 +192,9 @@ async def _metrics(errand: Errand, columns: dict[str, Any]) -> AsyncIterator[Non
     """Watch the hosts meanwhile: a small file for each, and columns of the results."""
     raw = {name: errand.folder / f".metrics-{name}" for name in errand.held.hosts}
     tasks = [
-        asyncio.create_task(host.run(metrics.COMMAND, Sink(stdout=raw[name]), mark=errand.mark))
+        asyncio.create_task(
+            host.run(metrics.COMMAND, Sink(stdout=raw[name]), mark=f"{errand.mark}.metrics")
+        )
         for name, host in errand.held.hosts.items()
     ]
     try:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from fieldlab.domain.errors import BadInput, nearest
 from fieldlab.domain.ids import Point, Value
 from fieldlab.workflows.options import Options
+from fieldlab.workflows.perftest.measures import RESULTS
 from fieldlab.workflows.perftest.parameters import PARAMETERS, fault_of
 
 
@@ -25,13 +26,20 @@ def fixed_parameters(read: Options) -> Point:
 def check_parameters(
     names: Collection[str], fixed: Mapping[str, Value], needed: Collection[str], tool: str
 ) -> None:
-    """Refuse a space that lacks a parameter.
+    """Refuse a space that lacks a parameter, or has one that is called like a result.
 
     Raises
     ------
     BadInput
-        With the parameter of the space that was probably meant.
+        With the parameter of the space that was probably meant, or should be renamed.
     """
+    for name in names:
+        if name in RESULTS:
+            raise BadInput(
+                f"The parameter '{name}' is called like a result of {tool}",
+                remedy="Rename it, for instance loss instead of loss_percent",
+                key=("space",),
+            )
     missing = [name for name in needed if name not in names and name not in fixed]
     if missing:
         others = [name for name in names if name not in needed]

@@ -11,6 +11,19 @@ from fieldlab.workflows.perftest.statuses import COUNT_MISMATCH, EMPTY_FILE, SUC
 
 #: of a publisher's summary, in the order of the results
 LATENCIES = ("mean", "std", "min", "max", "p50", "p90", "p99", "p9999", "p999999")
+#: columns of the results
+RESULTS = frozenset(
+    {
+        *(f"latency_{name}_us" for name in LATENCIES),
+        "latency_samples",
+        "throughput_mbps",
+        "throughput_mean_mbps",
+        "samples_per_s",
+        "samples_total",
+        "samples_lost",
+        "loss_percent",
+    }
+)
 #: files that are named in an explanation
 _MOST_NAMED = 5
 
