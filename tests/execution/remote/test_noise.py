@@ -133,7 +133,9 @@ def test_it_goes_when_the_controller_is_killed(rehearsal: Rehearsal) -> None:
 @pytest.mark.parametrize("which", ["-o", "-n", ""])
 def test_an_attempt_whose_noise_was_killed_does_not_count(rehearsal: Rehearsal, which: str) -> None:
     with a_trial_with(rehearsal, {"loss_percent": 40, "rate": "5mbit"}):
-        on(rehearsal, "h1", f"kill -KILL $(pgrep {which} -f '^sh.*fieldlab-noise')")
+        theirs = "pgrep {} -f '^sh.*fieldlab-nois[e]'"  # and not this script
+        on(rehearsal, "h1", f"kill -KILL $({theirs.format(which)})")
+        wait_until(lambda: not on(rehearsal, "h1", f"{theirs.format('')}; true"), "all is gone")
     assert not is_noisy(rehearsal, "h1")
     (campaign,) = rehearsal.lab.store.campaigns()
     statuses = [each["status"] for each in rehearsal.attempts(campaign)]
@@ -142,5 +144,5 @@ def test_an_attempt_whose_noise_was_killed_does_not_count(rehearsal: Rehearsal, 
 
 def test_what_is_left_when_all_is_killed_is_taken_away(rehearsal: Rehearsal) -> None:
     with a_trial_with(rehearsal, {"rate": "5mbit"}, **SOON):
-        on(rehearsal, "h1", "pkill -KILL -f fieldlab-noise; pkill -KILL -f 'sshd: root'")
+        on(rehearsal, "h1", "pkill -KILL -f fieldlab-nois[e]; pkill -KILL -f 'sshd: roo[t]'")
     assert not is_noisy(rehearsal, "h1")

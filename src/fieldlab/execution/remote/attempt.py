@@ -161,10 +161,10 @@ class Attempt:
             )
             for name, host in self._hosts.items()
         )
-        out = places[0].out
+        first = self._hosts[errand.first]
         place = Place(
-            here=out if errand.send else self._hosts[errand.first].spec.directory,
-            out=out,
+            here=errand.sent(first) or first.spec.directory,
+            out=places[0].out,
             fingerprint=errand.fingerprint,
             repeat=errand.repeat,
             attempt=errand.number,
@@ -190,13 +190,14 @@ class Attempt:
 
     async def _send(self, name: str, host: Host, notes: list[str]) -> None:
         for each in self._errand.send:
-            await host.send(Path(self._errand.here, each), f"{self._errand.out(host)}/{each}")
+            await host.send(Path(self._errand.here, each), f"{self._errand.sent(host)}/{each}")
 
     async def _fetch(self, name: str, host: Host, notes: list[str]) -> None:
         await host.fetch(self._errand.out(host), self._errand.outputs(name))
 
     async def _clean(self, name: str, host: Host, notes: list[str]) -> None:
-        await host.remove([self._errand.out(host)])
+        folders = (self._errand.out(host), self._errand.sent(host))
+        await host.remove([each for each in folders if each])
 
     async def _diagnose(self, name: str, host: Host, notes: list[str]) -> None:
         """After a failure: was it the host's? One that restarted, or whose disk is full."""
@@ -212,7 +213,7 @@ class Attempt:
     def _pack(self) -> None:
         outputs = self._errand.folder / "outputs"
         assert self._errand.pack is not None
-        if any(outputs.rglob("*")):
+        if any(each.is_file() or each.is_symlink() for each in outputs.rglob("*")):
             self._errand.pack(outputs)
 
 

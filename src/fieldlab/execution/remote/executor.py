@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fieldlab.domain.errors import BadInput, BadResult, HostError, HostKeyRefused, HostLoginRefused
+from fieldlab.domain.errors import BadInput, BadResult, HostError
 from fieldlab.domain.ids import canonical
 from fieldlab.domain.noise import noise_like, noise_of
 from fieldlab.domain.parameters import TrialPoint, TrialSequence
@@ -104,9 +104,9 @@ class RemoteExecutor:
             await host.check()
             if self._ways.noise:
                 self._netem[name] = await noises.can_netem(host)
-        except (HostKeyRefused, HostLoginRefused):
-            raise  # no fault of the host: only who wrote the site can put it right
         except HostError as error:
+            if not error.transient:
+                raise  # only who wrote the site can put it right
             raise HostTrouble(name, error) from error
         if self._ways.noise and not self._netem[name]:
             noises.check_can(host.spec, noise_like(self._ways.noise), netem=False)

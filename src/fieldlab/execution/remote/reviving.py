@@ -177,7 +177,7 @@ class Reviver:
                 raise
             await self._try(name)
         state = (await self._standing(name)).state
-        why = f"{name} answers again, after {format_duration(outage.so_far_s)}"
+        why = f"{name} answers again"
         if await self._change(name, state, HostState.READY, why):
             self._around.tell(why)
 
