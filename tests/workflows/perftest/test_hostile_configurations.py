@@ -65,14 +65,13 @@ PLACES = [
 def spoilt(draw: st.DrawFn) -> str:
     """Put something else in one or a few places of a configuration."""
     whole = json.loads(json.dumps(campaign(noise_generation={}, rcg_target_test_count=3)))
-    for *above, name in draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=3)):
+    # the inner ones first, as they are gone where something else stands above them
+    places = draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=3, unique=True))
+    for *above, name in sorted(places, key=len, reverse=True):
         inner = whole
         for key in above:
-            inner = inner[key] if not isinstance(inner, dict) or key in inner else {}
-            if not isinstance(inner, dict | list):
-                inner = {}
-        if isinstance(inner, dict):
-            inner[name] = draw(JSON)
+            inner = inner[key]
+        inner[name] = draw(JSON)
     return json.dumps([whole])
 
 
@@ -88,8 +87,7 @@ def test_any_configuration_is_read_or_bad_input(folder: Path, content: bytes, te
         (folder / name).write_bytes(each)
         try:
             found = read_autoperf(folder / name)
-        except BadInput as error:
-            assert str(error)
+        except BadInput:
             continue
         for one_of_them in found:
             definition_text(one_of_them)
