@@ -259,7 +259,7 @@ class Bench:
             f"{n} ({each.note or each.state})" for n, each in standing.items() if n not in ready
         ]
         raise HostsLost(
-            f"Too few hosts of '{self._around.site.name}' have been there for"
+            f"{HostsLost.opening} of '{self._around.site.name}' have been there for"
             f" {format_duration(limit)}; away: {', '.join(away)}",
             remedy=f"Look with `fieldlab site check {self._around.site.name}`",
         )

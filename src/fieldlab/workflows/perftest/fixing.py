@@ -23,6 +23,23 @@ def fixed_parameters(read: Options) -> Point:
     return found
 
 
+def check_names(names: Collection[str], results: Collection[str], tool: str) -> None:
+    """Refuse a space that has a parameter which is called like a result.
+
+    Raises
+    ------
+    BadInput
+        With the parameter that should be renamed.
+    """
+    for name in names:
+        if name in results:
+            raise BadInput(
+                f"The parameter '{name}' is called like a result of {tool}",
+                remedy="Rename it, for instance loss instead of loss_percent",
+                key=("space",),
+            )
+
+
 def check_parameters(
     names: Collection[str], fixed: Mapping[str, Value], needed: Collection[str], tool: str
 ) -> None:
@@ -33,13 +50,7 @@ def check_parameters(
     BadInput
         With the parameter of the space that was probably meant, or should be renamed.
     """
-    for name in names:
-        if name in RESULTS:
-            raise BadInput(
-                f"The parameter '{name}' is called like a result of {tool}",
-                remedy="Rename it, for instance loss instead of loss_percent",
-                key=("space",),
-            )
+    check_names(names, RESULTS, tool)
     missing = [name for name in needed if name not in names and name not in fixed]
     if missing:
         others = [name for name in names if name not in needed]

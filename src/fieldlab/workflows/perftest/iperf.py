@@ -14,6 +14,7 @@ from fieldlab.domain.ids import Point, Value
 from fieldlab.domain.trials import FailureClass, Row
 from fieldlab.ports.tool import STDERR, STDOUT, Judgement, Outcome, Place, Plan, Process
 from fieldlab.workflows.options import Options
+from fieldlab.workflows.perftest.fixing import check_names
 from fieldlab.workflows.spreading import ended_badly, from_home, hosts_with, limit_s, shorter
 
 #: parameters, each of which may be a fixed value in the options: name → default
@@ -27,6 +28,22 @@ _PARAMETERS: Mapping[str, Value] = {
     "omit_secs": 0,
 }
 _KEYS = ("executable", "port", "after", "roles", "extra", "margin")
+#: columns of the results
+RESULTS = frozenset(
+    {
+        "throughput_mbps",
+        "throughput_std_mbps",
+        "sent_mbps",
+        "retransmits",
+        "jitter_ms",
+        "packets_total",
+        "packets_lost",
+        "loss_percent",
+        "cpu_client_percent",
+        "cpu_server_percent",
+        "rtt_mean_us",
+    }
+)
 _PROTOCOLS = ("tcp", "udp")
 _RATE = re.compile(r"\d+(\.\d+)?[KMGTkmgt]?")
 
@@ -78,6 +95,7 @@ class Iperf3Tool:
         return limit_s(lasts + self._after_s, self._margin_s)
 
     def check(self, names: tuple[str, ...]) -> None:
+        check_names(names, RESULTS, "iperf3")
         for name in names:
             hint = nearest(name, _PARAMETERS)
             if name not in _PARAMETERS and hint:

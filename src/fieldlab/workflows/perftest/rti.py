@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fieldlab.domain.commands import Command
+from fieldlab.domain.errors import sentences
 from fieldlab.domain.ids import Point
 from fieldlab.domain.sites import ALL
 from fieldlab.domain.trials import Row
@@ -13,7 +15,7 @@ from fieldlab.ports.tool import STDERR, HostPlace, Judgement, Outcome, Place, Pl
 from fieldlab.workflows.options import Options
 from fieldlab.workflows.perftest.fixing import check_parameters, fixed_parameters
 from fieldlab.workflows.perftest.formats import Report, parse
-from fieldlab.workflows.perftest.measures import row_of, verdict
+from fieldlab.workflows.perftest.measures import flaws_of, row_of, verdict
 from fieldlab.workflows.perftest.parameters import PARAMETERS, TestName
 from fieldlab.workflows.perftest.statuses import EXECUTION_FAILED
 from fieldlab.workflows.spreading import ended_badly, from_home, hosts_with, limit_s, shorter
@@ -100,11 +102,20 @@ class PerftestTool:
         )
 
     def judge(self, outcome: Outcome) -> Judgement:
-        ended = ended_badly(outcome, failed_status=EXECUTION_FAILED)
+        ended = ended_badly(
+            outcome,
+            failed_status=EXECUTION_FAILED,
+            programs="`executable` and `executables` in the tool's options say where it lies; in "
+            "AutoPerf's configuration, `perftest_exec_path` of the machine.",
+        )
         if ended is not None:
             return ended
         reports = _reports(outcome)
-        return verdict(reports, len(reports))
+        judged = verdict(reports, len(reports))
+        if judged.failure is None:
+            return judged
+        flaws = flaws_of({f"{name}.csv": report for name, report in reports.items()})
+        return replace(judged, explanation=sentences(judged.explanation, *flaws))
 
     def parse(self, outcome: Outcome) -> list[Row]:
         reports = _reports(outcome)
