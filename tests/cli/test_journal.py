@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fieldlab.cli.explaining import attempt_lines
 from fieldlab.cli.trial_words import read_parameters
 from fieldlab.cli.whereabouts import Place, whereabouts
 from fieldlab.domain.definition import Definition, ToolSpec
 from fieldlab.domain.errors import BadInput
 from fieldlab.domain.parameters import sequence_from
 from fieldlab.store.database import Database
+from fieldlab.store.queries import AttemptView
 from fieldlab.store.sql_store import SqlStore
 from tests.cli.program import document, finish, invoke, start, write_experiment
 from tests.waiting import wait_until
@@ -367,3 +370,16 @@ def test_where_an_untouched_point_stands(
         assert whereabouts(campaign, sequence, [point], 1).place is place
     finally:
         database.close()
+
+
+def test_the_steps_on_hosts_stand_below_each_other() -> None:
+    steps = [{"name": "ready", "s": 0.25}, {"name": "run", "s": 12, "note": "exit code 1"}]
+    attempt = AttemptView(
+        fingerprint="0" * 16, repeat=1, parameters="{}", number=1, state="failed",
+        status="exit code 1", failure=None, started_at=datetime.now(UTC), ended_at=None,
+        exit_code=1, error=None, engine_id=None, host="box", user=None, commit=None, dirty=None,
+        hosts="h1,h2", steps=json.dumps(steps),
+    )  # fmt: skip
+    lines = attempt_lines(attempt, {}, None)
+    place = lines.index("  on h1, h2")
+    assert lines[place + 1 : place + 3] == ["    ready  250 ms", "    run      12 s  exit code 1"]

@@ -18,7 +18,7 @@ from fieldlab.cli.campaign_views import (
     next_steps,
     note_text,
 )
-from fieldlab.cli.journal import DIGITS, attempt_document, folder_of, steps_text, took
+from fieldlab.cli.journal import DIGITS, attempt_document, folder_of, steps_lines, took
 from fieldlab.cli.labs import Name, opened
 from fieldlab.cli.origins import (
     code_texts,
@@ -267,7 +267,7 @@ def _explain_trial(lab: Lab, view: CampaignView, trial: TrialView, *, json: bool
         ]
     )
     for each in trial.attempts:
-        show("\n".join(["", *_attempt_lines(each, origins, folders[each.number])]))
+        show("\n".join(["", *attempt_lines(each, origins, folders[each.number])]))
     _show_steps(steps)
 
 
@@ -305,15 +305,17 @@ def _history(trial: TrialView, engines: dict[str, str]) -> list[str]:
     return [_event_line(each, engines.get(each.actor, "")) for each in trial.events]
 
 
-def _attempt_lines(
+def attempt_lines(
     attempt: AttemptView, origins: dict[str, Origin], folder: Path | None
 ) -> list[str]:
+    """Write what came of an attempt, and where: a line to a fact, a line to a step on hosts."""
     head = f"Attempt {attempt.number}: {attempt.status or attempt.state}"
     fault = f", a fault of the {attempt.failure}" if attempt.failure else ""
     lines = [f"{head}{fault}"]
     lines.append(f"  began {local_time(attempt.started_at)}, {took(attempt)}")
     if attempt.hosts:
-        lines.append(f"  on {attempt.hosts.replace(',', ', ')}: {steps_text(attempt)}")
+        lines.append(f"  on {attempt.hosts.replace(',', ', ')}")
+        lines += [f"    {each}" for each in steps_lines(attempt)]
     if attempt.engine_id in origins:
         lines += [f"  {each}" for each in origin_lines(origins[attempt.engine_id])]
     if attempt.exit_code is not None:
