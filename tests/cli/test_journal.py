@@ -155,6 +155,35 @@ def test_what_functions_print_is_in_one_log(folder: Path) -> None:
     assert "this is 1" in document(invoke("logs", "talk", "--json"))["text"]
 
 
+def test_every_process_of_an_attempt_is_shown_with_its_name(folder: Path) -> None:
+    (folder / "pair.yaml").write_text("name: pair\ntool: {command: ['true']}\n")
+    assert invoke("run", "pair.yaml").exit_code == 0
+    found = document(invoke("logs", "pair", "--json"))
+    place = Path(found["folder"])
+    for plain in ("stdout", "stderr"):
+        (place / plain).unlink(missing_ok=True)
+    written = {
+        "pub_0.stdout": "sent 7\n",
+        "pub_0.stderr": "",
+        "sub_0.stdout": "got 6\nno newline",
+        "sub_0.stderr": "lost 1\n",
+    }
+    for name, text in written.items():
+        (place / name).write_text(text)
+    (place / "sub_0.trace").write_text("not for people")
+    shown = invoke("logs", "pair").stdout
+    assert shown == (
+        "==> pub_0.stdout <==\nsent 7\n"
+        "==> sub_0.stderr <==\nlost 1\n"
+        "==> sub_0.stdout <==\ngot 6\nno newline"
+    )
+    only = invoke("logs", "pair", "--stream", "stderr").stdout
+    assert only == "==> sub_0.stderr <==\nlost 1\n"
+    found = document(invoke("logs", "pair", "--json"))
+    assert {name: found[name] for name in written} == written
+    assert not {"stdout", "stderr", "sub_0.trace"} & set(found)
+
+
 # --- explain -----------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from fieldlab.cli.campaign_views import (
     counts_text,
     look,
     next_steps,
+    note_text,
 )
 from fieldlab.cli.journal import DIGITS, attempt_document, folder_of, steps_text, took
 from fieldlab.cli.labs import Name, opened
@@ -26,7 +27,7 @@ from fieldlab.cli.origins import (
     people_texts,
     place_text,
 )
-from fieldlab.cli.output import Json, counted, local_time, show, show_facts, write_json
+from fieldlab.cli.output import Json, counted, joined, local_time, show, show_facts, write_json
 from fieldlab.cli.trial_words import TrialWords, Untouched, find_trial
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.ids import trial_name
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from fieldlab.domain.provenance import Origin
     from fieldlab.ports.store import Campaign
     from fieldlab.store.extracts import Failure, FailureKind, Waiting
+    from fieldlab.store.host_views import HostEvent
     from fieldlab.store.queries import AttemptView, EventView, TrialView
 
 #: trials that are listed of those that run
@@ -76,10 +78,13 @@ def explain(name: Name, trial: TrialWords = None, json: Json = False) -> None:
 
 
 def _explain_campaign(lab: Lab, view: CampaignView, *, json: bool) -> None:
+    from fieldlab.cli.campaign_hosts import hosts_of
     from fieldlab.store import extracts, provenances, queries
 
     campaign = view.campaign
     assert view.activity is not None
+    hosts = hosts_of(lab, campaign)
+    why = joined([_why(view), hosts.waited_for(view)], "; ")
     with lab.database.read() as connection:
         events = queries.events_of(connection, "campaign", campaign.id)
         waiting = extracts.waiting_trials(connection, campaign)
@@ -92,8 +97,9 @@ def _explain_campaign(lab: Lab, view: CampaignView, *, json: bool) -> None:
         write_json(
             {
                 **campaign_document(lab, view),
-                "why": _why(view),
+                "why": why,
                 "events": [asdict(each) for each in events],
+                **hosts.document(),
                 "running_trials": [attempt_document(each) for each in running],
                 "waiting": asdict(waiting),
                 "failures": [_failure_document(each) for each in failures],
@@ -105,13 +111,14 @@ def _explain_campaign(lab: Lab, view: CampaignView, *, json: bool) -> None:
     show_facts(
         [
             ("campaign", campaign.name),
-            ("state", f"{view.state}: {_why(view)}"),
+            ("state", f"{view.state}: {why}"),
             ("trials", f"{progress_text(campaign)} done; {counts_text(view)}"),
             ("running", "\n".join(_running_lines(running, view.activity.running))),
             ("waiting", _waiting_text(waiting, submitted=campaign.definition.takes_points)),
+            ("hosts", "\n".join(hosts.lines())),
             ("code", "\n".join(code_texts(origins))),
             ("run by", "\n".join(people_texts(origins))),
-            ("history", "\n".join(_event_line(each) for each in events)),
+            ("history", "\n".join(_story([*events, *hosts.events]))),
         ]
     )
     for each in failures:
@@ -131,7 +138,7 @@ def _why(view: CampaignView) -> str:
     if view.state == CampaignState.FINISHED:
         queued = view.activity.queued if view.activity else 0
         return f"{counted(queued, 'trial')} queued since" if queued else "nothing is left to run"
-    return campaign.note or "nobody said why"
+    return note_text(campaign) or "nobody said why"
 
 
 def _running_lines(running: Sequence[AttemptView], number: int) -> list[str]:
@@ -166,8 +173,15 @@ def _event_line(event: EventView, actor: str = "") -> str:
     step = f"{event.source} → {event.target}" if event.source else event.target
     if event.source == event.target:
         step = f"still {event.target}"
+    host = getattr(event, "host", "")
+    step = f"{host}: {step}" if host else step
     words = [local_time(event.at), step, f"by {actor or _actor(event)}", event.reason]
     return "  ".join(word for word in words if word)
+
+
+def _story(events: Sequence[EventView | HostEvent]) -> list[str]:
+    """Write the steps of a campaign and of its hosts, in their order."""
+    return [_event_line(each) for each in sorted(events, key=lambda each: each.at)]
 
 
 def _actor(event: EventView) -> str:

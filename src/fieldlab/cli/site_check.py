@@ -10,6 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from fieldlab.app.sites import open_hosts
+from fieldlab.cli.machines import size_text
 from fieldlab.cli.output import joined, show
 from fieldlab.cli.tables import print_fitted
 from fieldlab.domain.sites import Health, HostSpec, Site
@@ -115,7 +116,7 @@ def _row(host: HostSpec, health: Health) -> tuple[str | Text, ...]:
         ", ".join(host.roles),
         Text("no answer", style="yellow") if ping is None else f"{ping:.1f} ms",
         Text("ok", style="green") if health.ok else Text("failed", style="red"),
-        "" if health.free_bytes is None else f"{health.free_bytes / 1e9:,.1f} GB",
+        "" if health.free_bytes is None else size_text(health.free_bytes, 1),
         "" if offset is None else f"{offset:+.3f} s",
         "" if health.load is None else f"{health.load:.2f}/{health.processors}",
         joined([*system, *programs]),
