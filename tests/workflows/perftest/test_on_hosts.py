@@ -112,6 +112,19 @@ def test_perftests_command_lines_between_hosts(rehearsal: Rehearsal) -> None:
     assert row["latency_p50_us"] == 132562
 
 
+@pytest.mark.parametrize("program", ["~/none/perftest", "/opt/none/perftest", "perftest_cpp"])
+def test_a_program_that_is_not_there_is_told_with_host_and_path(
+    rehearsal: Rehearsal, program: str
+) -> None:
+    matrix = {name: values[:1] for name, values in QOS.items()}
+    tool = ToolSpec(kind="perftest", options={"executable": program})
+    definition = rehearsal.define([], {"matrix": matrix}, tool=tool)
+    (attempt,) = rehearsal.attempts(rehearsal.run(definition).campaign)
+    assert attempt["status"] == "script_execution_fail"
+    assert f"There is no program {program} on h" in attempt["error"]
+    assert "`perftest_exec_path`" in attempt["error"]
+
+
 def test_a_configuration_of_autoperf_is_run_as_it_is(
     rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

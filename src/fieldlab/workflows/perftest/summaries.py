@@ -83,13 +83,7 @@ def read_folders(path: Path) -> tuple[list[Observation], list[Problem]]:
     found: list[Observation] = []
     problems: list[Problem] = []
     for folder in sorted([path, *(each for each in path.rglob("*") if each.is_dir())]):
-        try:
-            inside = list(folder.iterdir())
-        except OSError as error:
-            what = f"the folder can't be read: {error.strerror}"
-            problems.append(Problem(what=what, remedy="Check its permissions", file=str(folder)))
-            continue
-        files = {m["name"]: each for each in inside if (m := _FILE.fullmatch(each.name))}
+        files = _files_in(folder, problems)
         try:
             test = TestName.parse(folder.name)
         except BadInput as error:
@@ -110,6 +104,17 @@ def read_folders(path: Path) -> tuple[list[Observation], list[Problem]]:
             "300SEC_100B_1PUB_3SUB_REL_MC_0DUR_100LC, with pub_0.csv and sub_0.csv in it",
         )
     return found, problems
+
+
+def _files_in(folder: Path, problems: list[Problem]) -> dict[str, Path]:
+    """Find the files of Perftest's participants in a folder: name → file."""
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        what = f"the folder can't be read: {error.strerror}"
+        problems.append(Problem(what=what, remedy="Check its permissions", file=str(folder)))
+        return {}
+    return {m["name"]: each for each in inside if (m := _FILE.fullmatch(each.name))}
 
 
 def _observed(test: TestName, files: Mapping[str, Path]) -> Observation:
