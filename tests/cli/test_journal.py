@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -254,6 +255,24 @@ def test_what_runs_and_what_is_ahead_is_explained(folder: Path) -> None:
     assert "no process works on it" in text
     assert "fieldlab resume slow.1" in text
     assert "its process died" in invoke("explain", "slow", "n=1").stdout
+
+
+def test_what_people_stopped_is_no_fault_of_the_infrastructure(folder: Path) -> None:
+    (folder / "slow.yaml").write_text(SLOW)
+    run = start("run", "slow.yaml", folder=folder)
+    wait_until(_running, "the first runs", run)
+    run.send_signal(signal.SIGINT)
+    assert run.stderr is not None
+    assert any("once more stops them" in line for line in iter(run.stderr.readline, ""))
+    run.send_signal(signal.SIGINT)
+    finish(run)
+    text = invoke("explain", "slow", "n=1").stdout
+    assert "Attempt 1: stopped with its process: somebody ended that" in text
+    assert "fault of" not in text
+    assert "to be tried again after 1 attempt" in text
+    assert document(invoke("attempts", "slow", "--failed", "--json")) == []
+    [one] = document(invoke("attempts", "slow", "--json"))
+    assert (one["state"], one["status"], one["failure"]) == ("lost", "stopped", None)
 
 
 def _running() -> bool:

@@ -117,7 +117,8 @@ def test_each_ending_has_a_sign_of_its_own() -> None:
     failures = ("experiment", "verdict", "infrastructure")
     ended = [attempt("failed", each) for each in failures]
     ended += [attempt(each) for each in ("succeeded", "lost", "cancelled")]
-    assert "".join(sign_of(each)[0] for each in ended) == "xvi·?c"
+    ended.append(replace(attempt("lost"), status="stopped"))
+    assert "".join(sign_of(each)[0] for each in ended) == "xvi·?cs"
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from fieldlab.cli.output import Json, counted, joined, local_time, show, show_fa
 from fieldlab.cli.trial_words import TrialWords, Untouched, find_trial
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.ids import trial_name
-from fieldlab.domain.trials import CampaignState, TrialState
+from fieldlab.domain.trials import STOPPED, AttemptState, CampaignState, TrialState
 from fieldlab.notebook.progress import progress_text
 
 if TYPE_CHECKING:
@@ -311,6 +311,8 @@ def attempt_lines(
     """Write what came of an attempt, and where: a line to a fact, a line to a step on hosts."""
     head = f"Attempt {attempt.number}: {attempt.status or attempt.state}"
     fault = f", a fault of the {attempt.failure}" if attempt.failure else ""
+    if attempt.state == AttemptState.LOST and attempt.status == STOPPED:
+        fault = " with its process: somebody ended that, or it couldn't go on; it is no failure"
     lines = [f"{head}{fault}"]
     lines.append(f"  began {local_time(attempt.started_at)}, {took(attempt)}")
     if attempt.hosts:
