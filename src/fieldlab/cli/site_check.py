@@ -10,7 +10,6 @@ from typing import Any
 from rich.text import Text
 
 from fieldlab.app.sites import open_hosts
-from fieldlab.cli.machines import size_text
 from fieldlab.cli.output import joined, show
 from fieldlab.cli.tables import print_fitted
 from fieldlab.domain.sites import Health, HostSpec, Site

@@ -187,8 +187,8 @@ class Reviver:
         await clear_host(host)
         health = await host.health()
         await self._call(self._around.ledger.observe, self._specs[name].identity, health)
-        if health.ssh_error:
-            raise HostError(health.ssh_error)
+        if trouble := health.ssh_error or health.folder_error:
+            raise HostError(trouble)
         if health.free_bytes is not None and health.free_bytes < FULL_BYTES:
             raise HostError(f"the disk with {host.spec.directory} is full")
 
