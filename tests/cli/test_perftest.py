@@ -222,3 +222,30 @@ def test_what_import_writes_is_what_fieldlab_runs(folder: Path) -> None:
         result = invoke("validate", name, "--json")
         assert result.exit_code == 0, result.output
         assert document(result)["trials"] == trials
+
+
+def test_wrong_values_and_unread_parameters_are_told_before_anything_runs(folder: Path) -> None:
+    site = '[sites.bench]\nhosts = [{name = "a", roles = ["pub", "sub"]}]\n'
+    (folder / "fieldlab.toml").write_text(site)
+    matrix = {**QOS, "foo": [1], "durability_level": [0, 7], "pub_count": [0]}
+    definition = {
+        "name": "wrong",
+        "tool": {"perftest": {}},
+        "space": {"matrix": matrix},
+        "executor": {"ssh": {"site": "bench"}},
+    }
+    file = folder / "wrong.yaml"
+    file.write_text(json.dumps(definition, indent=1))
+    result = invoke("validate", file)
+    assert result.exit_code == 2
+    place = r"wrong\.yaml:\d+: space\.matrix\."
+    assert re.search(rf"{place}durability_level\[1\]: .* not 7", result.stderr)
+    assert re.search(rf"{place}pub_count\[0\]: .* not 0", result.stderr)
+    matrix |= {"durability_level": [0], "pub_count": [1]}
+    file.write_text(json.dumps(definition, indent=1))
+    result = invoke("validate", file)
+    assert result.exit_code == 0, result.stderr
+    said = rf"Warning: .*{place}foo: perftest has no parameter 'foo', so its values change nothing"
+    assert re.search(said, result.stderr)
+    file.write_text(json.dumps({**definition, "noise": {"loss_percent": "{foo}"}}, indent=1))
+    assert "no parameter" not in invoke("validate", file).stderr

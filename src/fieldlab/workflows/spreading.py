@@ -45,6 +45,15 @@ def from_home(executable: str) -> tuple[str, ...]:
     return ("sh", "-c", 'exec "$HOME/$0" "$@"', executable.removeprefix("~/"))
 
 
+def findable(program: str) -> tuple[str, ...]:
+    """Give a program that a host can be asked for beforehand: a name, or a path from / or home.
+
+    Any other path begins at an attempt's own folder, which isn't there yet.
+    """
+    known = "/" not in program or program.startswith(("/", "~/"))
+    return (program,) if known else ()
+
+
 def hosts_with(place: Place, role: str, tool: str) -> Sequence[HostPlace]:
     """List the hosts of a role.
 

@@ -80,9 +80,16 @@ def test_wrong_options_are_refused(options: dict[str, Any], said: str) -> None:
 
 def test_a_parameter_that_is_almost_one_of_iperf3s_is_refused() -> None:
     tool = Iperf3Tool({})
-    tool.check(("protocol", "distance_m"))
+    tool.check(
+        dict.fromkeys(
+            (
+                "protocol",
+                "distance_m",
+            )
+        )
+    )
     with pytest.raises(BadInput, match="Did you mean 'parallel'"):
-        tool.check(("paralel",))
+        tool.check(dict.fromkeys(("paralel",)))
 
 
 def test_its_own_error_is_the_explanation() -> None:
