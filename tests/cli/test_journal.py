@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fieldlab.cli.explaining import attempt_lines
+from fieldlab.cli.explaining import ERROR_LINES, attempt_lines
 from fieldlab.cli.trial_words import read_parameters
 from fieldlab.cli.whereabouts import Place, whereabouts
 from fieldlab.domain.definition import Definition, ToolSpec
@@ -210,6 +210,23 @@ def test_failures_of_one_kind_are_explained_by_one_example(folder: Path) -> None
     assert text.count("Traceback") == 1
     [kind] = explained("sums")["failures"]
     assert (kind["status"], kind["count"]) == ("ValueError", 4)
+
+
+def test_a_long_reason_shows_what_is_wrong_and_what_was_said_last(folder: Path) -> None:
+    script = "i=0; while [ $i -lt 40 ]; do echo line $i; i=$((i+1)); done; exit 3"
+    command = ["sh", "-c", script, "x" * 5000]
+    (folder / "loud.json").write_text(
+        json.dumps({"name": "loud", "tool": {"command": command}, "space": {}})
+    )
+    assert invoke("run", "loud.json").exit_code == 1
+    lines = invoke("explain", "loud").stdout.splitlines()
+    began = next(n for n, line in enumerate(lines) if line.strip().startswith("such as")) + 1
+    shown = lines[began : began + ERROR_LINES]
+    assert shown[0].strip() == "The command ended with exit code 3."
+    assert shown[1].strip().startswith('command: "sh"')
+    assert len(shown[1]) < 500
+    assert "…" in [each.strip() for each in shown]
+    assert shown[-1].strip() == "line 39"
 
 
 def test_a_failed_trial_is_explained_with_every_attempt(lab: Path) -> None:

@@ -6,11 +6,20 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.program import document, invoke
-from tests.workflows.perftest.autoperf import MACHINES, QOS, campaign, status_row, write, write_ess
+from tests.workflows.perftest.autoperf import (
+    HEADING,
+    MACHINES,
+    QOS,
+    campaign,
+    status_row,
+    write,
+    write_ess,
+)
 from tests.workflows.perftest.samples import LATENCY, THROUGHPUT
 from tests.workflows.perftest.test_summaries import ONE, write_test
 
@@ -232,3 +241,135 @@ def test_what_import_writes_is_what_fieldlab_runs(folder: Path) -> None:
         result = invoke("validate", name, "--json")
         assert result.exit_code == 0, result.output
         assert document(result)["trials"] == trials
+
+
+def test_wrong_values_and_unread_parameters_are_told_before_anything_runs(folder: Path) -> None:
+    site = '[sites.bench]\nhosts = [{name = "a", roles = ["pub", "sub"]}]\n'
+    (folder / "fieldlab.toml").write_text(site)
+    matrix = {**QOS, "foo": [1], "durability_level": [0, 7], "pub_count": [0]}
+    definition = {
+        "name": "wrong",
+        "tool": {"perftest": {}},
+        "space": {"matrix": matrix},
+        "executor": {"ssh": {"site": "bench"}},
+    }
+    file = folder / "wrong.yaml"
+    file.write_text(json.dumps(definition, indent=1))
+    result = invoke("validate", file)
+    assert result.exit_code == 2
+    place = r"wrong\.yaml:\d+: space\.matrix\."
+    assert re.search(rf"{place}durability_level\[1\]: .* not 7", result.stderr)
+    assert re.search(rf"{place}pub_count\[0\]: .* not 0", result.stderr)
+    matrix |= {"durability_level": [0], "pub_count": [1]}
+    file.write_text(json.dumps(definition, indent=1))
+    result = invoke("validate", file)
+    assert result.exit_code == 0, result.stderr
+    said = rf"Warning: .*{place}foo: perftest has no parameter 'foo', so its values change nothing"
+    assert re.search(said, result.stderr)
+    file.write_text(json.dumps({**definition, "noise": {"loss_percent": "{foo}"}}, indent=1))
+    assert "no parameter" not in invoke("validate", file).stderr
+
+
+STUDY = """\
+def run(datalen_bytes, pub_count, **others):
+    if pub_count > 1:
+        raise ValueError("too many")
+    return {
+        "latency_mean_us": datalen_bytes * 1.234567, "latency_std_us": 1.234567,
+        "latency_p50_us": 123456.7, "latency_p90_us": 123456.7, "latency_p99_us": 123456.7,
+        "throughput_mbps": 123.456, "loss_percent": 0.12345,
+    }
+"""
+
+
+def run_tests(folder: Path, name: str = "bench.json", **changes: Any) -> int:
+    """Run tests, of which those with several publishers fail."""
+    (folder / "study.py").write_text(STUDY)
+    matrix = {**QOS, "use_reliable": [True], "sub_count": [1], **changes}
+    definition = {
+        "name": "bench",
+        "tool": {"function": "study.py:run"},
+        "space": {"matrix": matrix},
+        "executor": {"local": {"slots": 1}},
+    }
+    (folder / name).write_text(json.dumps(definition))
+    return invoke("run", name).exit_code
+
+
+GOOD = "30SEC_100B_1PUB_1SUB_REL_UC_0DUR_100LC"
+BAD = GOOD.replace("1PUB", "50PUB")
+
+
+def test_the_attempts_of_a_campaign_as_autoperf_writes_them(folder: Path) -> None:
+    assert run_tests(folder) == 1
+    result = invoke("perftest", "ess", "bench.1", "ess.csv")
+    assert result.exit_code == 0, result.output
+    lines = (folder / "ess.csv").read_text().splitlines()
+    assert lines[0] == HEADING
+    rows = list(csv.DictReader(lines))
+    assert [(row["test_name"], row["end_status"]) for row in rows] == [
+        (GOOD, "success"),
+        (BAD, "ValueError: too many"),
+    ]
+    assert invoke("perftest", "ess", "bench").stdout.splitlines() == lines
+    assert document(invoke("perftest", "ess", "bench", "--json"))[0]["test_name"] == GOOD
+    assert invoke("perftest", "ess", "bench", "ess.csv").exit_code == 2
+    config = write(folder, campaign(qos_settings={**QOS, "sub_count": [1]}), name="old.json")
+    (live,) = (folder / ".fieldlab").rglob("*.csv")
+    sheets: list[str | Path] = ["ess.csv", live]
+    for number, sheet in enumerate(sheets):
+        imported = invoke("perftest", "import", config, "--ess", sheet, "--into", str(number))
+        assert "1 test are done and left out" in imported.stderr.replace("is done", "are done")
+        assert "Warning: the row" not in imported.stderr
+
+
+def test_what_is_no_test_has_no_row_of_autoperfs(folder: Path) -> None:
+    (folder / "study.py").write_text("def run(x):\n    return x\n")
+    text = "name: e\ntool: {function: 'study.py:run'}\nspace: {matrix: {x: [1]}}\n"
+    (folder / "e.yaml").write_text(text)
+    assert invoke("run", "e.yaml").exit_code == 0
+    result = invoke("perftest", "ess", "e", "ess.csv")
+    assert result.exit_code == 2
+    assert "This is no test" in result.stderr
+    assert not (folder / "ess.csv").exists()
+
+
+def test_summary_shows_failed_tests_with_their_status(folder: Path) -> None:
+    assert run_tests(folder) == 1
+    result = invoke("perftest", "summary", "bench.1", "--json")
+    assert [(row["test"], row["status"]) for row in document(result)] == [
+        (GOOD, "success"),
+        (BAD, "ValueError: too many"),
+    ]
+    assert f"{BAD}: ValueError: too many" in result.stderr
+
+
+def test_summary_of_failures_alone(folder: Path) -> None:
+    assert run_tests(folder, pub_count=[50]) == 1
+    (row,) = document(invoke("perftest", "summary", "bench.1", "--json"))
+    assert (row["test"], row["status"]) == (BAD, "ValueError: too many")
+    assert BAD in invoke("perftest", "summary", "bench.1").stdout
+
+
+def test_summary_of_a_campaign_has_what_earlier_ones_recorded_for_it(folder: Path) -> None:
+    sizes = [100, 200]
+    assert run_tests(folder, pub_count=[1], datalen_bytes=[*sizes, 300]) == 0
+    assert run_tests(folder, "more.json", pub_count=[1], datalen_bytes=[*sizes, 400]) == 0
+    found = document(invoke("perftest", "summary", "bench.2", "--json"))
+    assert sorted(row["datalen_bytes"] for row in found) == [100, 200, 400]
+    against = invoke("perftest", "summary", "bench.2", "--against", "bench.1")
+    assert against.exit_code == 0, against.output
+    assert "Nothing got worse" in against.stderr
+
+
+def test_summary_fits_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_tests(folder, pub_count=[1]) == 0
+    for width in (80, 100, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        shown = invoke("perftest", "summary", "bench").stdout.splitlines()
+        assert max(map(len, shown)) <= width
+        assert all(name in " ".join(shown) for name in (GOOD, "mean µs", "Mbit/s", "p99 µs"))
+        assert ("p90 µs" in " ".join(shown)) == (width == 200)
+    monkeypatch.setenv("COLUMNS", "80")
+    compared = invoke("perftest", "summary", "bench", "--against", "bench").stdout
+    assert max(map(len, compared.splitlines())) <= 80

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from fieldlab.domain.parameters import sequence_from
+from fieldlab.domain.stating import stated_values
 from fieldlab.ports.tool import CheckedTool, SpreadTool
 from tests.docs.pages import blocks
 
@@ -24,7 +24,7 @@ def test_each_shown_tool_is_found_and_takes_its_options_and_space(shown: dict[st
     assert isinstance(tool, SpreadTool)
     assert isinstance(tool, CheckedTool)
     space = shown.get("space", {"matrix": {"duration": [10]}})
-    tool.check(sequence_from(space).names)
+    tool.check(stated_values(space))
 
 
 def test_all_tools_are_shown() -> None:

@@ -66,7 +66,14 @@ def test_all_placeholders_are_filled() -> None:
         " {repeat} {fingerprint} {here} {size} {flag} {{x}}"
     )
     tool = made(run=[{"name": "a", "role": "server", "command": words.split()}])
-    tool.check(("size", "flag"))
+    tool.check(
+        dict.fromkeys(
+            (
+                "size",
+                "flag",
+            )
+        )
+    )
     (process,) = tool.plan(POINT, HOSTS).processes
     assert " ".join(process.command.argv) == (
         "h1 10.0.0.1 eth1 /out/h1 0 h1 10.0.0.1 3 2 0f1e /lab 3 true {x}"
@@ -108,14 +115,14 @@ def test_placeholders_that_nothing_fills_are_found_before_anything_runs(
     change: dict[str, Any], key: str, said: str
 ) -> None:
     with pytest.raises(BadInput) as caught:
-        with_client(**change).check(("size",))
+        with_client(**change).check(dict.fromkeys(("size",)))
     assert f"tool.processes.{key}: " in str(caught.value)
     assert said in str(caught.value)
 
 
 def test_a_duration_that_is_no_parameter_is_found() -> None:
     with pytest.raises(BadInput, match="the duration 'secs' is no parameter"):
-        made(duration="secs").check(("size",))
+        made(duration="secs").check(dict.fromkeys(("size",)))
 
 
 @pytest.mark.parametrize(

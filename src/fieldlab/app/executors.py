@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fieldlab.domain.definition import Definition
-from fieldlab.domain.errors import BadInput, nearest
+from fieldlab.domain.errors import BadInput, Problem, nearest
 from fieldlab.ports.executor import Executor, Setup
 from fieldlab.settings import Settings, load_settings
 from fieldlab.store.database import Database
@@ -49,6 +49,7 @@ async def check_tool(settings: Settings, definition: Definition, setup: Setup) -
     if definition.executor.kind == "ssh":
         from fieldlab.app.benches import check_remote
 
+        _check_values(setup)
         check_remote(settings, definition, setup)
         return
     executor = local_executor(1)
@@ -56,6 +57,48 @@ async def check_tool(settings: Settings, definition: Definition, setup: Setup) -
         await executor.start(setup)
     finally:
         await executor.stop()
+
+
+def _check_values(setup: Setup) -> None:
+    """Check a tool's options and the values of its space; on this machine a worker does that."""
+    from fieldlab.domain.stating import stated_values
+    from fieldlab.execution.functions import FUNCTION_KINDS
+    from fieldlab.execution.runners import make_tool
+
+    if setup.tool["kind"] not in FUNCTION_KINDS:
+        space = stated_values(setup.space)
+        make_tool(setup.tool["kind"], setup.tool["options"], setup.timeout_s, space)
+
+
+def unread_parameters(definition: Definition) -> list[Problem]:
+    """Find parameters that neither the tool nor the noise reads, as far as the tool tells.
+
+    Raises
+    ------
+    BadInput
+        The tool's options are wrong.
+    """
+    from fieldlab.domain.noise import parameters_of
+    from fieldlab.domain.stating import stated_values
+    from fieldlab.execution.functions import FUNCTION_KINDS
+    from fieldlab.execution.runners import find_tool
+    from fieldlab.ports.tool import ReadingTool
+
+    kind = definition.tool.kind
+    if kind == "command" or kind in FUNCTION_KINDS:
+        return []
+    tool = find_tool(kind)(definition.tool.options, definition.timeout_s)
+    if not isinstance(tool, ReadingTool):
+        return []
+    read = {*tool.reads(), *parameters_of(definition.noise)}
+    problems = []
+    for name, values in stated_values(definition.space).items():
+        if name not in read:
+            place = next((part[0] for part in values.parts), ()) if values else ()
+            what = f"{kind} has no parameter '{name}', so its values change nothing"
+            remedy = nearest(name, read) or "Take it out, unless it only labels the results"
+            problems.append(Problem(what=what, remedy=remedy, key=place or ("space",)))
+    return problems
 
 
 def slots_of(definition: Definition, settings: Settings | None = None) -> int:

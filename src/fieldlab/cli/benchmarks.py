@@ -17,16 +17,20 @@ if TYPE_CHECKING:
     from fieldlab.workflows.perftest.comparing import Comparison
     from fieldlab.workflows.perftest.summaries import Observation, Summary
 
-#: results that are shown on a terminal; --json and --csv have all
-_SHOWN = (
-    "latency_mean_us",
-    "latency_std_us",
-    "latency_p50_us",
-    "latency_p90_us",
-    "latency_p99_us",
-    "throughput_mbps",
-    "loss_percent",
-)
+#: results that are shown on a terminal, and their headings there; --json and --csv have all
+_SHOWN = {
+    "latency_mean_us": "mean µs",
+    "latency_std_us": "std µs",
+    "latency_p50_us": "p50 µs",
+    "latency_p90_us": "p90 µs",
+    "latency_p99_us": "p99 µs",
+    "throughput_mbps": "Mbit/s",
+    "loss_percent": "loss %",
+}
+#: left out first where the terminal is narrow
+_SPARE = ("latency_p90_us", "latency_std_us", "latency_p50_us")
+#: characters of a reason that are told
+_WHY = 400
 
 
 def register(group: typer.Typer) -> None:
@@ -116,50 +120,25 @@ def _summaries(sources: Sequence[str]) -> list[Summary]:
 
 def _observations(source: str) -> list[Observation]:
     """Read a folder of that name or, where there is none, a campaign."""
+    from fieldlab.cli.tables import shortened
     from fieldlab.workflows.perftest.summaries import read_folders
 
     path = Path(source)
     if not path.is_dir() and len(path.parts) == 1 and not path.exists():
-        return _recorded(source)
-    found, problems = read_folders(path)
-    for problem in problems:
-        say(f"Warning: {problem}")
+        from fieldlab.cli.covering import covered
+
+        found = covered(source)
+    else:
+        found, problems = read_folders(path)
+        for problem in problems:
+            say(f"Warning: {problem}")
     bad = [each for each in found if each.explanation]
     for each in bad[:10]:
-        say(f"{each.test}: {each.status}: {each.explanation}")
+        why = each.explanation.splitlines()[0]
+        say(f"{each.test}: {each.status}: {shortened(why, _WHY)}")
     if len(bad) > 10:
         say(f"… and {len(bad) - 10} more that are not complete")
     return found
-
-
-def _recorded(name: str) -> list[Observation]:
-    from fieldlab.cli.labs import opened
-    from fieldlab.domain.errors import NoLab
-    from fieldlab.store.extracts import result_rows
-    from fieldlab.workflows.perftest.summaries import recorded
-
-    try:
-        with opened() as lab:
-            campaign = lab.find(name)
-            parameters = lab.sequence(campaign.definition).names
-            fixed = campaign.definition.tool.options
-            with lab.database.read() as connection:
-                rows = result_rows(
-                    connection,
-                    campaign,
-                    everywhere=campaign.is_all_of(name),
-                    own_columns=False,
-                )
-                names = [each for each, _ in rows.columns]
-                cells = (
-                    dict(zip(names, row, strict=True)) for block in rows.blocks() for row in block
-                )
-                return list(recorded(cells, parameters, fixed))
-    except NoLab:
-        raise BadInput(
-            f"There is neither a folder '{name}' nor a lab here",
-            remedy="Name a folder of AutoPerf's data, or go to the folder of the lab",
-        ) from None
 
 
 def _say_missing(before: Sequence[Summary], after: Sequence[Summary]) -> None:
@@ -189,10 +168,12 @@ def _give(rows: Sequence[dict[str, Any]], csv_file: Path | None, as_json: bool) 
 
 def _show_summaries(found: Sequence[Summary]) -> None:
     from fieldlab.cli.tables import print_fitted
+    from fieldlab.workflows.perftest.statuses import SUCCESS
 
     names = [name for name in _SHOWN if any(each.values.get(name) is not None for each in found)]
-    others = [name for each in found[:1] for name in each.values]
-    names = names or others[:6]
+    others = dict.fromkeys(name for each in found for name in each.values)
+    names = names or list(others)[:6]
+    headings = [_SHOWN.get(name, name) for name in names]
     rows = [
         [
             each.test,
@@ -202,9 +183,10 @@ def _show_summaries(found: Sequence[Summary]) -> None:
         ]
         for each in found
     ]
-    right = ["repeats", *names]
-    spare = ["repeats", *(name for name in reversed(names) if name.startswith("latency"))][:5]
-    print_fitted(["test", "status", "repeats", *names], rows, right=right, spare=spare)
+    plain = ["status"] if all(each.status == SUCCESS for each in found) else []
+    spare = ["repeats", *(_SHOWN[each] for each in _SPARE), *plain]
+    columns = ["test", "status", "repeats", *headings]
+    print_fitted(columns, rows, right=["repeats", *headings], spare=[*spare, *headings[:0:-1]])
 
 
 def _show_comparisons(compared: Sequence[Comparison]) -> None:
@@ -213,7 +195,7 @@ def _show_comparisons(compared: Sequence[Comparison]) -> None:
     rows = [
         [
             each.test,
-            each.metric,
+            _SHOWN.get(each.metric, each.metric),
             _figure(each.before),
             _figure(each.after),
             _figure(each.ratio),
@@ -222,7 +204,7 @@ def _show_comparisons(compared: Sequence[Comparison]) -> None:
         for each in compared
     ]
     columns = ["test", "result", "before", "after", "ratio", "verdict"]
-    print_fitted(columns, rows, right=["before", "after", "ratio"])
+    print_fitted(columns, rows, right=["before", "after", "ratio"], spare=["before", "after"])
     worse = sum(each.regressed for each in compared)
     tests = len({each.test for each in compared if each.regressed})
     say(

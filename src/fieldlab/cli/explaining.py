@@ -47,6 +47,10 @@ if TYPE_CHECKING:
 LISTED = 5
 #: lines of an error that are shown of each kind of failure
 ERROR_LINES = 12
+#: of these, from its beginning
+FIRST_LINES = 4
+#: characters that are shown of each of these lines
+LINE_WIDTH = 400
 
 
 def register(app: typer.Typer) -> None:
@@ -197,10 +201,16 @@ def _failure_lines(kind: FailureKind) -> list[str]:
 
 
 def _shortened(text: str) -> list[str]:
-    lines = text.rstrip().splitlines()
+    """Show how a reason begins and how it ends: what is wrong, and what was said last.
+
+    Command lines and other long ones in between are cut.
+    """
+    from fieldlab.cli.tables import shortened
+
+    lines = [shortened(line, LINE_WIDTH) for line in text.rstrip().splitlines()]
     if len(lines) <= ERROR_LINES:
         return lines
-    return ["…", *lines[1 - ERROR_LINES :]]
+    return [*lines[:FIRST_LINES], "…", *lines[FIRST_LINES + 1 - ERROR_LINES :]]
 
 
 def _failure_document(kind: FailureKind) -> dict[str, Any]:

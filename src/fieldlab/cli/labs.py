@@ -79,10 +79,11 @@ def located(file: Path) -> Iterator[None]:
 
 def warn_of_oversights(file: Path, definition: Definition, sequence: TrialSequence) -> list[str]:
     """Say what a definition hardly means, and give that as texts."""
+    from fieldlab.app.executors import unread_parameters
     from fieldlab.domain.oversights import oversights
 
     with located(file):
-        found = oversights(definition.space, sequence)
+        found = [*unread_parameters(definition), *oversights(definition.space, sequence)]
     if not found:
         return []
     from fieldlab.definitions import locate

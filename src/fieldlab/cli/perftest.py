@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fieldlab.cli import benchmarks
+from fieldlab.cli import ess as sheets
 from fieldlab.cli.errors import ExitCode
 from fieldlab.cli.output import Json, counted, say, write_json
 from fieldlab.domain.errors import BadInput, MachineError, Problem
@@ -32,7 +33,7 @@ Ess = Annotated[
     typer.Option(
         "--ess",
         metavar="FILE",
-        help="A status spreadsheet of AutoPerf: what succeeded in it isn't run again.",
+        help="A status spreadsheet of AutoPerf or fieldlab: what succeeded isn't run again.",
     ),
 ]
 Interface = Annotated[
@@ -56,6 +57,7 @@ def register(app: typer.Typer) -> None:
     group.command("import")(import_)
     group.command()(run)
     benchmarks.register(group)
+    sheets.register(group)
     app.add_typer(group)
 
 

@@ -58,7 +58,7 @@ def read_axis(data: object, key: Key, problems: list[Problem]) -> Axis | Continu
     Axis | Continuous | None
         None when something is wrong; ``problems`` then has one more entry at least.
     """
-    listed, place = _values_of(data, key)
+    listed, place = values_of(data, key)
     fine = [read_value(value, (*place, at), problems) for at, value in enumerate(listed)]
     if not all(fine):
         return None
@@ -76,7 +76,7 @@ def read_axis(data: object, key: Key, problems: list[Problem]) -> Axis | Continu
     return None
 
 
-def _values_of(data: object, key: Key) -> tuple[Sequence[object], Key]:
+def values_of(data: object, key: Key) -> tuple[Sequence[Any], Key]:
     """Give the values that an axis lists, and where; none if it computes them."""
     if isinstance(data, Mapping) and set(data) == {"choice"}:
         data, key = data["choice"], (*key, "choice")

@@ -97,6 +97,12 @@ def noise_of(stated: Mapping[str, Any], point: Point) -> Noise:
     return Noise(**plain)
 
 
+def parameters_of(stated: Mapping[str, Any]) -> set[str]:
+    """Name the parameters that stated noise takes values from."""
+    texts = [value for value in stated.values() if isinstance(value, str)]
+    return {found[1] for text in texts if (found := _PARAMETER.fullmatch(text))}
+
+
 def noise_like(stated: Mapping[str, Any]) -> Noise:
     """Give noise of the stated kinds, whatever their parameters will be: to see who can make it."""
     values: dict[str, Any] = dict.fromkeys(stated, 1.0)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from fieldlab.domain.errors import BadInput, BadResult, nearest
 from fieldlab.domain.ids import Point
+from fieldlab.domain.stating import StatedSpace, stated_values
 from fieldlab.domain.trials import FailureClass
 from fieldlab.execution.cell import Cell
 from fieldlab.execution.commands import CommandTool
@@ -267,7 +268,7 @@ def make_runner(setup: Mapping[str, Any], names: tuple[str, ...], cell: Cell) ->
         else:
             function = load_function(options["call"], setup["folder"])
         return FunctionRunner(function, check_signature(function, names), str(Path.cwd()))
-    tool = make_tool(kind, options, setup["timeout_s"], names)
+    tool = make_tool(kind, options, setup["timeout_s"], stated_values(setup["space"]))
     if isinstance(tool, SpreadTool):
         raise BadInput(
             f"The tool '{kind}' runs on several hosts, and the executor is this machine",
@@ -280,9 +281,14 @@ def make_runner(setup: Mapping[str, Any], names: tuple[str, ...], cell: Cell) ->
 
 
 def make_tool(
-    kind: str, options: Mapping[str, Any], timeout_s: float, names: tuple[str, ...]
+    kind: str, options: Mapping[str, Any], timeout_s: float, space: StatedSpace | tuple[str, ...]
 ) -> Tool:
     """Make the tool of a definition that isn't a function's, and check it against the space.
+
+    Parameters
+    ----------
+    space
+        Its parameters with their values, or just the names where the values are checked already.
 
     Raises
     ------
@@ -291,7 +297,7 @@ def make_tool(
     """
     tool = find_tool(kind)(options, timeout_s)
     if isinstance(tool, CheckedTool):
-        tool.check(names)
+        tool.check(space if isinstance(space, Mapping) else dict.fromkeys(space))
     return tool
 
 

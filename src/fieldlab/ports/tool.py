@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from fieldlab.domain.commands import Command, ExitStatus
 from fieldlab.domain.ids import Point
+from fieldlab.domain.stating import StatedSpace
 from fieldlab.domain.trials import FailureClass, Row
 
 #: stands for the standard output among the files that a tool reads
@@ -138,13 +139,43 @@ class Tool(Protocol):
 class CheckedTool(Protocol):
     """A tool that can tell before the first trial whether it fits a space."""
 
-    def check(self, names: tuple[str, ...]) -> None:
-        """Look at the parameters' names.
+    def check(self, space: StatedSpace) -> None:
+        """Look at the parameters' names, and at the values that the space states for each.
+
+        Parameters
+        ----------
+        space
+            Iterates as the names do. A parameter whose values are drawn, or come while it runs, or
+            aren't known here, has None; see :func:`fieldlab.domain.stating.value_problems`.
 
         Raises
         ------
         BadInput
-            One is missing, or a placeholder names none; with the key of the definition.
+            One is missing, a placeholder names none, or a value can't be used; ``problems`` has
+            them all, with their keys of the definition.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadingTool(Protocol):
+    """A tool that can tell which parameters it reads: others are probably slips."""
+
+    def reads(self) -> Collection[str]:
+        """Name them, those that have a default or a fixed value too."""
+        ...
+
+
+@runtime_checkable
+class NeedsPrograms(Protocol):
+    """A tool that can tell which programs must be on a host before its first attempt."""
+
+    def programs(self, host: HostPlace) -> Sequence[str]:
+        """Name the programs that a host needs, given its name and roles; none if it has no part.
+
+        Each is a whole path, one that begins with ``~/``, or a name to be found on its PATH; see
+        :func:`fieldlab.domain.programs.missing_programs_command`. One that can't be known yet
+        isn't among them.
         """
         ...
 

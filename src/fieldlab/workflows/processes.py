@@ -10,8 +10,9 @@ from typing import Any
 from fieldlab.domain.commands import Command
 from fieldlab.domain.definition import PLACEHOLDERS
 from fieldlab.domain.errors import BadInput, BadResult, Problem
-from fieldlab.domain.ids import Point
+from fieldlab.domain.ids import Point, Value
 from fieldlab.domain.sites import ALL
+from fieldlab.domain.stating import StatedSpace, value_problems
 from fieldlab.domain.trials import Row
 from fieldlab.execution.commands import as_text
 from fieldlab.execution.reading import read_rows
@@ -24,7 +25,14 @@ from fieldlab.workflows.process_options import (
     read_processes,
     read_roles,
 )
-from fieldlab.workflows.spreading import ended_badly, from_home, hosts_with, limit_s, shorter
+from fieldlab.workflows.spreading import (
+    ended_badly,
+    findable,
+    from_home,
+    hosts_with,
+    limit_s,
+    shorter,
+)
 from fieldlab.workflows.templating import filled, unknown_in
 
 _KEYS = ("roles", "run", "duration", "margin", "merge")
@@ -73,14 +81,14 @@ class ProcessesTool:
         value = self._duration if isinstance(self._duration, float) else point.get(self._duration)
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise BadInput(
-                f"The duration {self._duration} is {value!r}, not a number of seconds",
+                _fault_of_duration(str(self._duration), value),
                 remedy="Name a parameter that is a number",
                 key=("tool", "processes", "duration"),
             )
         return limit_s(value, self._margin_s)
 
-    def check(self, names: tuple[str, ...]) -> None:
-        known = [*names, *HOST_PLACEHOLDERS, *sorted(PLACEHOLDERS)]
+    def check(self, space: StatedSpace) -> None:
+        known = [*space, *HOST_PLACEHOLDERS, *sorted(PLACEHOLDERS)]
         known += [f"{role}.{what}" for role in self._roles for what in ("address", "host")]
         problems = []
         for place, spec in enumerate(self._specs):
@@ -89,16 +97,29 @@ class ProcessesTool:
                     what = f"nothing fills the placeholder {{{unknown[0]}}}"
                     full = ("tool", "processes", "run", place, *key)
                     problems.append(Problem(what=what, remedy=unknown[1], key=full))
-        if isinstance(self._duration, str) and self._duration not in names:
+        if isinstance(self._duration, str) and self._duration not in space:
             problems.append(
                 Problem(
                     what=f"the duration '{self._duration}' is no parameter of the space",
-                    remedy=f"Parameters: {', '.join(names)}",
+                    remedy=f"Parameters: {', '.join(space)}",
                     key=("tool", "processes", "duration"),
                 )
             )
+        if isinstance(self._duration, str):
+            problems += value_problems(space, self._duration, _fault_of_duration)
         if problems:
             raise BadInput.of(problems)
+
+    def programs(self, host: HostPlace) -> Sequence[str]:
+        """Name what a host's processes begin with; a placeholder, or a PATH, hides it."""
+        found = [
+            spec.command[0]
+            for spec in self._specs
+            if spec.role in host.roles
+            and "PATH" not in spec.environment
+            and not {"{", "}"} & {*spec.command[0]}
+        ]
+        return tuple(dict.fromkeys(each for word in found for each in findable(word)))
 
     def plan(self, point: Point, place: Place) -> Plan:
         limit = shorter(self.limit_s(point), self._timeout_s)
@@ -199,6 +220,12 @@ class ProcessesTool:
         if not rows:
             return [{}]
         return [_merged(rows)] if self._merge else rows
+
+
+def _fault_of_duration(name: str, value: Value) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        return f"The duration {name} is {value!r}, not a number of seconds"
+    return ""
 
 
 def _placed(row: Row, instance: _Instance) -> Row:

@@ -55,6 +55,15 @@ def program_of(argv: Sequence[str]) -> str:
     return argv[0]
 
 
+def findable(program: str) -> tuple[str, ...]:
+    """Give a program that a host can be asked for beforehand: a name, or a path from / or home.
+
+    Any other path begins at an attempt's own folder, which isn't there yet.
+    """
+    known = "/" not in program or program.startswith(("/", "~/"))
+    return (program,) if known else ()
+
+
 def hosts_with(place: Place, role: str, tool: str) -> Sequence[HostPlace]:
     """List the hosts of a role.
 

@@ -98,7 +98,7 @@ def test_unknown_options_and_missing_parameters_are_refused() -> None:
     with pytest.raises(BadInput, match=r"tool\.ddsperf\.durration: .*duration_secs"):
         DdsperfTool({"durration": 1, "duration_sec": 3})
     with pytest.raises(BadInput, match="needs datalen_bytes"):
-        DdsperfTool({}).check(("duration_secs",))
+        DdsperfTool({}).check(dict.fromkeys(("duration_secs",)))
 
 
 def test_the_partial_last_second_does_not_count() -> None:
@@ -193,4 +193,4 @@ def test_ddsperf_alone_is_judged_by_what_it_said(tmp_path: Path) -> None:
 
 def test_a_parameter_that_is_called_like_a_result_is_refused_before_anything_runs() -> None:
     with pytest.raises(BadInput, match="'loss_percent' is called like a result"):
-        DdsperfTool({}).check((*POINT, "loss_percent"))
+        DdsperfTool({}).check(dict.fromkeys((*POINT, "loss_percent")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldlab.domain.errors import BadInput
+from fieldlab.domain.ids import canonical, trial_name
 from fieldlab.domain.trials import FailureClass
+from fieldlab.ports.store import EndedAttempt
 from fieldlab.workflows.perftest.ess import StatusFile, read_ess
+from fieldlab.workflows.perftest.naming import ess_rows
 from fieldlab.workflows.perftest.parameters import TestName
 from fieldlab.workflows.perftest.statuses import STATUSES
 from tests.workflows.perftest.autoperf import status_row, write_ess
@@ -220,3 +224,37 @@ def test_parquet_of_later_versions(tmp_path: Path) -> None:
 def check(found: StatusFile) -> None:
     assert len(found.rows) == 2
     assert found.done() == {TestName.parse(ONE)}
+
+
+@pytest.mark.parametrize("ending", ["", " #2"])
+def test_fieldlabs_own_names_are_read(tmp_path: Path, ending: str) -> None:
+    point = {**TestName.parse(ONE).point(), "site": "lab two", "zone": "a=b"}
+    name = trial_name(canonical(point), 1) + ending
+    found = read_ess(write_ess(tmp_path, status_row(name)))
+    assert found.problems == ()
+    assert found.done() == {TestName.parse(ONE)}
+
+
+def test_a_name_that_lacks_a_parameter_says_how_to_get_it(tmp_path: Path) -> None:
+    (problem,) = read_ess(write_ess(tmp_path, status_row("pub_count=1 sub_count=2"))).problems
+    assert "duration_secs is missing" in problem.what
+    assert "fieldlab perftest ess" in problem.remedy
+
+
+def test_attempts_become_autoperfs_rows() -> None:
+    point = {key: value for key, value in TestName.parse(ONE).point().items() if key != "pub_count"}
+    attempt = EndedAttempt(
+        started_at="2026-01-31 23:59:59.123456",
+        ended_at="2026-02-01 00:01:00.000000",
+        parameters=canonical({**point, "site": "x"}),
+        repeat=1,
+        pings=2,
+        ssh_checks=1,
+        status="bad\nresult",
+        number=3,
+    )
+    (row,) = ess_rows([attempt], {"pub_count": 1, "executable": "perftest_cpp"})
+    assert row[:7] == ("2026-01-31 23:59:59", "2026-02-01 00:01:00", ONE, 2, 1, "bad result", 3)
+    assert ast.literal_eval(str(row[7])) == TestName.parse(ONE).point()
+    with pytest.raises(BadInput, match="pub_count is missing"):
+        list(ess_rows([attempt], {}))

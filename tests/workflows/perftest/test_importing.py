@@ -398,3 +398,22 @@ def test_a_list_keeps_what_is_missing_and_all_done_is_told(tmp_path: Path) -> No
     assert points(found) == [tests[2].point()]
     (all_done,) = read_autoperf(path, tests)
     assert all_done.complete
+
+
+@pytest.mark.parametrize(
+    ("key", "number", "said"),
+    [
+        ("quit_after_n_tests", 0, ["taken for 'quit_after_n_failed_tests'", "it never stops"]),
+        ("quit_after_n_tests", 7, ["taken for 'quit_after_n_failed_tests'"]),
+        ("quit_after_n_failed_tests", 0, ["it never stops"]),
+        ("max_failures", 10, []),
+    ],
+)
+def test_a_campaign_that_never_stops_is_told(
+    tmp_path: Path, key: str, number: int, said: list[str]
+) -> None:
+    found = one(write(tmp_path, campaign(**{key: number})))
+    assert found.definition["guard"] == {"consecutive_failures": number}
+    notes = [note for note in found.notes if key in note]
+    assert len(notes) == len(said)
+    assert all(part in note for part, note in zip(said, notes, strict=True))

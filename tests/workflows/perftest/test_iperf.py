@@ -80,15 +80,22 @@ def test_wrong_options_are_refused(options: dict[str, Any], said: str) -> None:
 
 def test_a_parameter_that_is_almost_one_of_iperf3s_is_refused() -> None:
     tool = Iperf3Tool({})
-    tool.check(("protocol", "distance_m"))
+    tool.check(
+        dict.fromkeys(
+            (
+                "protocol",
+                "distance_m",
+            )
+        )
+    )
     with pytest.raises(BadInput, match="Did you mean 'parallel'"):
-        tool.check(("paralel",))
+        tool.check(dict.fromkeys(("paralel",)))
 
 
 @pytest.mark.parametrize("name", ["throughput_mbps", "rtt_mean_us"])
 def test_a_parameter_that_is_called_like_a_result_is_refused(name: str) -> None:
     with pytest.raises(BadInput, match=f"'{name}' is called like a result of iperf3"):
-        Iperf3Tool({}).check(("protocol", name))
+        Iperf3Tool({}).check(dict.fromkeys(("protocol", name)))
 
 
 def test_its_results_are_the_names_that_parameters_cannot_have() -> None:

@@ -163,8 +163,8 @@ class Attempt:
         )
         first = self._hosts[errand.first]
         place = Place(
-            here=errand.sent(first) or first.spec.directory,
-            out=places[0].out,
+            here=errand.out(first) if errand.send else first.spec.directory,
+            out=errand.out(first),
             fingerprint=errand.fingerprint,
             repeat=errand.repeat,
             attempt=errand.number,
@@ -190,14 +190,13 @@ class Attempt:
 
     async def _send(self, name: str, host: Host, notes: list[str]) -> None:
         for each in self._errand.send:
-            await host.send(Path(self._errand.here, each), f"{self._errand.sent(host)}/{each}")
+            await host.send(Path(self._errand.here, each), f"{self._errand.out(host)}/{each}")
 
     async def _fetch(self, name: str, host: Host, notes: list[str]) -> None:
         await host.fetch(self._errand.out(host), self._errand.outputs(name))
 
     async def _clean(self, name: str, host: Host, notes: list[str]) -> None:
-        folders = (self._errand.out(host), self._errand.sent(host))
-        await host.remove([each for each in folders if each])
+        await host.remove([self._errand.out(host)])
 
     async def _diagnose(self, name: str, host: Host, notes: list[str]) -> None:
         """After a failure: was it the host's? One that restarted, or whose disk is full."""

@@ -62,10 +62,6 @@ class Errand:
         """Name the attempt's folder on a host."""
         return f"{host.spec.directory}/{FOLDER}/{self.mark}"
 
-    def sent(self, host: Host) -> str:
-        """Name the folder on a host for what is sent along: it doesn't come back."""
-        return f"{self.out(host)}.sent" if self.send else ""
-
     def outputs(self, host: str) -> Path:
         """Name the folder here for what comes back from a host."""
         outputs = self.folder / "outputs"

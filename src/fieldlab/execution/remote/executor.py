@@ -19,7 +19,7 @@ from fieldlab.execution.remote.bench import Bench
 from fieldlab.execution.remote.care import Held
 from fieldlab.execution.remote.choosing import Wish
 from fieldlab.execution.remote.errand import Contact, Errand
-from fieldlab.execution.remote.readying import Ways, ready
+from fieldlab.execution.remote.readying import Ways, ready, require_programs
 from fieldlab.execution.remote.surroundings import Surroundings
 from fieldlab.execution.remote.trouble import HostTrouble
 from fieldlab.execution.rows import Shaper
@@ -49,6 +49,7 @@ class RemoteExecutor:
         self._setup: Setup | None = None
         self._sequence: TrialSequence | None = None
         self._tool: Tool | None = None
+        self._kind = ""
         self._wish: Wish | None = None
         self._bench: Bench | None = None
 
@@ -61,6 +62,7 @@ class RemoteExecutor:
         made = await asyncio.to_thread(ready, self._around.site, self._ways, setup)
         self._sequence, self._tool, self._wish = made.sequence, made.tool, made.wish
         self._slots = made.slots
+        self._kind = str(setup.tool["kind"])
         await asyncio.to_thread(Path(setup.attempts).mkdir, parents=True, exist_ok=True)
         self._free = asyncio.Semaphore(self._slots)
         self._bench = Bench(self._around, setup)
@@ -102,6 +104,7 @@ class RemoteExecutor:
         host = self._around.hosts[name]
         try:
             await host.check()
+            await require_programs(host, self._tool, self._kind)
             if self._ways.noise:
                 self._netem[name] = await noises.can_netem(host)
         except HostError as error:

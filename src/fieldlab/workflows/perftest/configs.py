@@ -134,6 +134,7 @@ def _campaign(part: Options) -> CampaignConfig:
     if "rate" in read.known and (rate := read_rate(part, read.key("rate"))):
         noise["rate"] = rate
     _note_what_is_not_needed(read)
+    _note_how_it_gives_up(read)
     count = part.whole(read.key("count"), 0)
     return CampaignConfig(
         name=part.text(read.key("name"), "campaign"),
@@ -230,6 +231,19 @@ def _values(qos: Options, name: str, generation: str) -> list[Any]:
 def is_range(values: list[Any]) -> bool:
     """Say whether values mean a range to RCG: exactly two integers, which belong to it."""
     return len(values) == 2 and all(type(value) is int for value in values)
+
+
+def _note_how_it_gives_up(read: _Reading) -> None:
+    """Say what the number of failures means: AutoPerf never read the first name of its key."""
+    key = read.key("failures")
+    value = read.part.get(key)
+    if key == "quit_after_n_tests":
+        read.notes.append(f"'{key}' is taken for 'quit_after_n_failed_tests': failures in a row")
+    if value == 0 and not isinstance(value, bool):
+        read.notes.append(
+            f"'{key}' is 0, so it never stops however many tests fail in a row; "
+            f"AutoPerf's own number was {_FAILURES}: `guard: {{consecutive_failures: {_FAILURES}}}`"
+        )
 
 
 def _note_what_is_not_needed(read: _Reading) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
@@ -11,14 +11,22 @@ from fieldlab.domain.commands import Command
 from fieldlab.domain.errors import BadInput, BadResult
 from fieldlab.domain.ids import Point, Value
 from fieldlab.domain.sites import ALL
+from fieldlab.domain.stating import StatedSpace
 from fieldlab.domain.trials import FailureClass, Row
 from fieldlab.ports.tool import STDERR, STDOUT, HostPlace, Judgement, Outcome, Place, Plan, Process
 from fieldlab.workflows.options import Options
 from fieldlab.workflows.perftest.ddsperf_output import Second, latencies, seconds, throughput
-from fieldlab.workflows.perftest.fixing import check_parameters, fixed_parameters
+from fieldlab.workflows.perftest.fixing import check_parameters, check_space, fixed_parameters
 from fieldlab.workflows.perftest.measures import loss_percent
 from fieldlab.workflows.perftest.parameters import PARAMETERS, fault_of
-from fieldlab.workflows.spreading import ended_badly, from_home, hosts_with, limit_s, shorter
+from fieldlab.workflows.spreading import (
+    ended_badly,
+    findable,
+    from_home,
+    hosts_with,
+    limit_s,
+    shorter,
+)
 
 _KEYS = ("executable", "domain", "rate", "wait", "warmup", "discovery", "uri", "extra", "margin")
 #: what a point may leave out
@@ -32,6 +40,8 @@ _DEFAULTS: Point = {
 _NEEDED = ("duration_secs", "datalen_bytes")
 #: smallest size of a sample that can be asked for; 0 is the smallest that there is
 _LEAST_SIZE = 12
+#: the last domain of DDSI-RTPS whose ports are below 65536
+_LAST_DOMAIN = 232
 
 
 class DdsperfTool:
@@ -57,6 +67,9 @@ class DdsperfTool:
         read.only(*_KEYS, *PARAMETERS)
         self._executable = read.text("executable", "ddsperf")
         self._domain = read.whole("domain", 0)
+        if self._domain > _LAST_DOMAIN:
+            what = f"'domain' must be an integer from 0 to {_LAST_DOMAIN}, not {self._domain}"
+            read.note(what, "A greater one has no ports", "domain")
         self._rate = read.whole("rate", 0)
         self._wait_s = read.seconds("wait", 10.0)
         self._warmup = read.whole("warmup", 0)
@@ -66,7 +79,7 @@ class DdsperfTool:
         extra.only("pub", "sub")
         self._extra = {role: tuple(extra.words(role)) for role in ("pub", "sub")}
         self._margin_s = read.seconds("margin", 0.0) if "margin" in read else None
-        self._fixed = fixed_parameters(read)
+        self._fixed = fixed_parameters(read, _fault_of)
         self._timeout_s = timeout_s
         read.finish()
 
@@ -76,8 +89,14 @@ class DdsperfTool:
     def limit_s(self, point: Point) -> float:
         return limit_s(_whole(self._full(point), "duration_secs") + self._wait_s, self._margin_s)
 
-    def check(self, names: tuple[str, ...]) -> None:
-        check_parameters(names, self._fixed, _NEEDED, "ddsperf")
+    def check(self, space: StatedSpace) -> None:
+        check_space(space, self._fixed, _NEEDED, "ddsperf", _fault_of)
+
+    def reads(self) -> Collection[str]:
+        return PARAMETERS
+
+    def programs(self, host: HostPlace) -> Sequence[str]:
+        return findable(self._executable) if {"pub", "sub"} & set(host.roles) else ()
 
     def plan(self, point: Point, place: Place) -> Plan:
         full = self._full(point)
@@ -112,18 +131,8 @@ class DdsperfTool:
         full = {**_DEFAULTS, **self._fixed, **point}
         check_parameters(full, {}, _NEEDED, "ddsperf")
         for name in PARAMETERS:
-            if name in full and (fault := fault_of(name, full[name])):
+            if name in full and (fault := _fault_of(name, full[name])):
                 raise BadInput(fault, remedy="Change it in the space")
-        if full["durability_level"]:
-            raise BadInput(
-                f"ddsperf has no durability, and durability_level is {full['durability_level']}",
-                remedy="Keep durability_level at 0, or measure with perftest",
-            )
-        if 0 < _whole(full, "datalen_bytes") < _LEAST_SIZE:
-            raise BadInput(
-                f"ddsperf's samples have at least {_LEAST_SIZE} bytes",
-                remedy="Write 0 for the smallest",
-            )
         return full
 
     def _common(self, full: Point) -> list[str]:
@@ -208,6 +217,23 @@ class DdsperfTool:
         row["samples_lost"] = lost
         row["loss_percent"] = loss_percent(total, lost)
         return [row]
+
+
+def _fault_of(name: str, value: Value) -> str:
+    """Say what is wrong with a parameter's value; nothing if ddsperf can run it."""
+    if fault := fault_of(name, value):
+        return fault
+    if name == "durability_level" and value:
+        return (
+            f"ddsperf has no durability, and durability_level is {value}: keep it at 0, or measure"
+            " with perftest"
+        )
+    if name == "datalen_bytes" and isinstance(value, int) and 0 < value < _LEAST_SIZE:
+        return (
+            f"ddsperf's samples have at least {_LEAST_SIZE} bytes, not {value}: write 0 for the"
+            " smallest"
+        )
+    return ""
 
 
 def _text(outcome: Outcome, name: str) -> str:

@@ -1,4 +1,7 @@
-"""Reading AutoPerf's status spreadsheets: CSV, and the JSONL and Parquet of later versions."""
+"""Reading status spreadsheets: CSV, and the JSONL and Parquet of later versions of AutoPerf.
+
+Those that fieldlab writes itself are read too.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import Any
 
 from fieldlab.domain.errors import BadInput, MissingExtra, Problem
 from fieldlab.domain.trials import FailureClass
+from fieldlab.workflows.perftest.naming import test_of
 from fieldlab.workflows.perftest.parameters import TestName
 from fieldlab.workflows.perftest.statuses import STATUSES
 
@@ -207,7 +211,7 @@ def _row(
     line: int, cells: Mapping[str, Any], faults: list[tuple[str, str, str]]
 ) -> StatusRow | None:
     try:
-        test = TestName.parse(str(cells["test"] or "").strip(" \t"))
+        test = test_of(str(cells["test"] or "").strip(" \t"))
     except BadInput as error:
         faults.append(("test_name", error.what, error.remedy))
         return None

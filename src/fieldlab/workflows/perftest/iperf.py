@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from fieldlab.domain.commands import Command
 from fieldlab.domain.errors import BadInput, BadResult, nearest
 from fieldlab.domain.ids import Point, Value
+from fieldlab.domain.stating import StatedSpace, value_problems
 from fieldlab.domain.trials import FailureClass, Row
-from fieldlab.ports.tool import STDERR, STDOUT, Judgement, Outcome, Place, Plan, Process
+from fieldlab.ports.tool import STDERR, STDOUT, HostPlace, Judgement, Outcome, Place, Plan, Process
 from fieldlab.workflows.options import Options
-from fieldlab.workflows.perftest.fixing import check_names
-from fieldlab.workflows.spreading import ended_badly, from_home, hosts_with, limit_s, shorter
+from fieldlab.workflows.perftest.fixing import result_problems
+from fieldlab.workflows.spreading import (
+    ended_badly,
+    findable,
+    from_home,
+    hosts_with,
+    limit_s,
+    shorter,
+)
 
 #: parameters, each of which may be a fixed value in the options: name → default
 _PARAMETERS: Mapping[str, Value] = {
@@ -94,14 +102,25 @@ class Iperf3Tool:
         lasts = float(str(full["duration_secs"])) + float(str(full["omit_secs"]))
         return limit_s(lasts + self._after_s, self._margin_s)
 
-    def check(self, names: tuple[str, ...]) -> None:
-        check_names(names, RESULTS, "iperf3")
-        for name in names:
+    def check(self, space: StatedSpace) -> None:
+        clashes = result_problems(space, RESULTS, "iperf3")
+        if clashes:
+            raise BadInput.of(clashes)
+        for name in space:
             hint = nearest(name, _PARAMETERS)
             if name not in _PARAMETERS and hint:
                 raise BadInput(
                     f"iperf3 has no parameter '{name}'", remedy=hint, key=("tool", "iperf3")
                 )
+        problems = [each for name in _PARAMETERS for each in value_problems(space, name, _fault_of)]
+        if problems:
+            raise BadInput.of(problems)
+
+    def reads(self) -> Collection[str]:
+        return _PARAMETERS.keys()
+
+    def programs(self, host: HostPlace) -> Sequence[str]:
+        return findable(self._executable) if {self._server, self._client} & {*host.roles} else ()
 
     def plan(self, point: Point, place: Place) -> Plan:
         full = self._full(point)

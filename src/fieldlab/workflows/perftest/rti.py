@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,15 +10,23 @@ from fieldlab.domain.commands import Command
 from fieldlab.domain.errors import sentences
 from fieldlab.domain.ids import Point
 from fieldlab.domain.sites import ALL
+from fieldlab.domain.stating import StatedSpace
 from fieldlab.domain.trials import Row
 from fieldlab.ports.tool import STDERR, HostPlace, Judgement, Outcome, Place, Plan, Process
 from fieldlab.workflows.options import Options
-from fieldlab.workflows.perftest.fixing import check_parameters, fixed_parameters
+from fieldlab.workflows.perftest.fixing import check_space, fixed_parameters
 from fieldlab.workflows.perftest.formats import Report, parse
 from fieldlab.workflows.perftest.measures import flaws_of, row_of, verdict
 from fieldlab.workflows.perftest.parameters import PARAMETERS, TestName
 from fieldlab.workflows.perftest.statuses import EXECUTION_FAILED
-from fieldlab.workflows.spreading import ended_badly, from_home, hosts_with, limit_s, shorter
+from fieldlab.workflows.spreading import (
+    ended_badly,
+    findable,
+    from_home,
+    hosts_with,
+    limit_s,
+    shorter,
+)
 
 _KEYS = ("executable", "executables", "transport", "extra", "margin")
 
@@ -61,8 +69,16 @@ class PerftestTool:
     def limit_s(self, point: Point) -> float:
         return limit_s(self._test(point).duration_secs, self._margin_s)
 
-    def check(self, names: tuple[str, ...]) -> None:
-        check_parameters(names, self._fixed, PARAMETERS, "perftest")
+    def check(self, space: StatedSpace) -> None:
+        check_space(space, self._fixed, PARAMETERS, "perftest")
+
+    def reads(self) -> Collection[str]:
+        return PARAMETERS
+
+    def programs(self, host: HostPlace) -> Sequence[str]:
+        if not {"pub", "sub"} & set(host.roles):
+            return ()
+        return findable(self._executables.get(host.name, self._executable))
 
     def plan(self, point: Point, place: Place) -> Plan:
         test = self._test(point)

@@ -166,6 +166,24 @@ def recorded(
         yield Observation(test=_label(point), point=point, status=SUCCESS, values=values)
 
 
+def ended(
+    failures: Iterable[tuple[Point, str, str]], fixed: Mapping[str, Value]
+) -> Iterator[Observation]:
+    """Take trials that a lab has recorded as failed: point, status and reason of each.
+
+    Parameters
+    ----------
+    fixed
+        Parameters that stand in the tool's options.
+    """
+    constant = {name: value for name, value in fixed.items() if name in PARAMETERS}
+    for plain, status, reason in failures:
+        point = {**constant, **plain}
+        yield Observation(
+            test=_label(point), point=point, status=status, values={}, explanation=reason.strip()
+        )
+
+
 def _label(point: Point) -> str:
     try:
         return str(TestName.of(point))
