@@ -10,6 +10,7 @@ import pytest
 
 from fieldlab.app import Lab
 from fieldlab.domain.definition import ToolSpec
+from fieldlab.domain.errors import BadInput
 from fieldlab.domain.trials import CampaignState
 from fieldlab.sandbox import Sandbox
 from fieldlab.sandbox.fixtures import sandbox_fixture
@@ -119,10 +120,12 @@ def test_a_program_that_is_not_there_is_told_with_host_and_path(
     matrix = {name: values[:1] for name, values in QOS.items()}
     tool = ToolSpec(kind="perftest", options={"executable": program})
     definition = rehearsal.define([], {"matrix": matrix}, tool=tool)
-    (attempt,) = rehearsal.attempts(rehearsal.run(definition).campaign)
-    assert attempt["status"] == "script_execution_fail"
-    assert f"There is no program {program} on h" in attempt["error"]
-    assert "`perftest_exec_path`" in attempt["error"]
+    with pytest.raises(BadInput) as caught:
+        rehearsal.run(definition)
+    assert f"There is no program {program} on h" in caught.value.what
+    assert "`perftest_exec_path`" in caught.value.remedy
+    (campaign,) = rehearsal.lab.store.campaigns()
+    assert campaign.attempts == 0
 
 
 def test_a_configuration_of_autoperf_is_run_as_it_is(

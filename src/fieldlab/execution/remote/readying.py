@@ -104,8 +104,8 @@ async def require_programs(host: Host, tool: object, kind: str) -> None:
     if missing:
         raise BadInput(
             f"There is no program {', '.join(missing)} on {spec.name}",
-            remedy="Install it there, or say where it is with `executable` or `executables` of the"
-            " tool; it must be executable",
+            remedy="Install it there (it must be executable), or say where it is: `executable` or"
+            " `executables` of the tool, `perftest_exec_path` in AutoPerf's configurations",
             key=("tool", kind),
         )
 
