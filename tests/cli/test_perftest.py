@@ -306,7 +306,8 @@ def test_the_attempts_of_a_campaign_as_autoperf_writes_them(folder: Path) -> Non
     assert invoke("perftest", "ess", "bench", "ess.csv").exit_code == 2
     config = write(folder, campaign(qos_settings={**QOS, "sub_count": [1]}), name="old.json")
     (live,) = (folder / ".fieldlab").rglob("*.csv")
-    for number, sheet in enumerate(("ess.csv", live)):
+    sheets: list[str | Path] = ["ess.csv", live]
+    for number, sheet in enumerate(sheets):
         imported = invoke("perftest", "import", config, "--ess", sheet, "--into", str(number))
         assert "1 test are done and left out" in imported.stderr.replace("is done", "are done")
         assert "Warning: the row" not in imported.stderr
@@ -360,5 +361,9 @@ def test_summary_fits_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         assert all(name in " ".join(shown) for name in (GOOD, "mean µs", "Mbit/s", "p99 µs"))
         assert ("p90 µs" in " ".join(shown)) == (width == 200)
     monkeypatch.setenv("COLUMNS", "80")
+    assert run_tests(folder, "more.json") == 1
+    shown = invoke("perftest", "summary", "bench").stdout.splitlines()
+    assert max(map(len, shown)) <= 80
+    assert all(said in " ".join(shown) for said in ("ValueError: too…", "mean µs", "Mbit/s"))
     compared = invoke("perftest", "summary", "bench", "--against", "bench").stdout
     assert max(map(len, compared.splitlines())) <= 80
