@@ -371,5 +371,9 @@ def test_summary_fits_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         assert all(name in " ".join(shown) for name in (GOOD, "mean µs", "Mbit/s", "p99 µs"))
         assert ("p90 µs" in " ".join(shown)) == (width == 200)
     monkeypatch.setenv("COLUMNS", "80")
+    assert run_tests(folder, "more.json") == 1
+    shown = invoke("perftest", "summary", "bench").stdout.splitlines()
+    assert max(map(len, shown)) <= 80
+    assert all(said in " ".join(shown) for said in ("ValueError: too…", "mean µs", "Mbit/s"))
     compared = invoke("perftest", "summary", "bench", "--against", "bench").stdout
     assert max(map(len, compared.splitlines())) <= 80

@@ -29,6 +29,10 @@ _SHOWN = {
 }
 #: left out first where the terminal is narrow
 _SPARE = ("latency_p90_us", "latency_std_us", "latency_p50_us")
+#: left out last
+_LAST = ("loss %", "p99 µs", "Mbit/s")
+#: characters that a test with its status leaves to two figures
+_BESIDE = 25
 #: characters of a reason that are told
 _WHY = 400
 
@@ -167,26 +171,28 @@ def _give(rows: Sequence[dict[str, Any]], csv_file: Path | None, as_json: bool) 
 
 
 def _show_summaries(found: Sequence[Summary]) -> None:
-    from fieldlab.cli.tables import print_fitted
+    from fieldlab.cli.tables import console, print_fitted, shortened
     from fieldlab.workflows.perftest.statuses import SUCCESS
 
     names = [name for name in _SHOWN if any(each.values.get(name) is not None for each in found)]
     others = dict.fromkeys(name for each in found for name in each.values)
     names = names or list(others)[:6]
     headings = [_SHOWN.get(name, name) for name in names]
+    longest = max((len(each.test) for each in found), default=0)
+    room = max(console().width - longest - _BESIDE, len(SUCCESS))
     rows = [
         [
             each.test,
-            each.status,
+            shortened(each.status, room),
             str(each.repeats),
             *(_figure(each.values.get(name)) for name in names),
         ]
         for each in found
     ]
     plain = ["status"] if all(each.status == SUCCESS for each in found) else []
-    spare = ["repeats", *(_SHOWN[each] for each in _SPARE), *plain]
+    spare = ["repeats", *(_SHOWN[each] for each in _SPARE), *plain, *_LAST, *headings[:0:-1]]
     columns = ["test", "status", "repeats", *headings]
-    print_fitted(columns, rows, right=["repeats", *headings], spare=[*spare, *headings[:0:-1]])
+    print_fitted(columns, rows, right=["repeats", *headings], spare=list(dict.fromkeys(spare)))
 
 
 def _show_comparisons(compared: Sequence[Comparison]) -> None:
