@@ -119,7 +119,7 @@ def logs(
             return
         if follow and not trial and attempt is None:
             _wait_for_attempt(lab, campaign)
-        chosen = _choose(lab, campaign, trial or [], attempt)
+        chosen = choose_attempt(lab, campaign, trial or [], attempt)
         place = folder_of(lab, campaign, chosen)
         if place is None:
             raise UnknownName(
@@ -166,7 +166,9 @@ def _wait_for_attempt(lab: Lab, campaign: Campaign) -> None:
         time.sleep(LOOK_S)
 
 
-def _choose(lab: Lab, campaign: Campaign, words: Sequence[str], number: int | None) -> AttemptView:
+def choose_attempt(
+    lab: Lab, campaign: Campaign, words: Sequence[str], number: int | None
+) -> AttemptView:
     """Find the attempt that is meant."""
     from fieldlab.store.queries import newest_attempts
 

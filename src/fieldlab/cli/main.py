@@ -24,6 +24,7 @@ _MODULES = (
     "bus",
     "actors",
     "site",
+    "metrics",
     "perftest",
     "sandbox",
     "notifying",

@@ -11,6 +11,7 @@ from fieldlab.domain.definition import ToolSpec
 from fieldlab.domain.errors import BadInput
 from fieldlab.domain.policies import RetryPolicy
 from fieldlab.domain.trials import CampaignState
+from fieldlab.notebook.host_metrics import plot_metrics, read_metrics
 from fieldlab.outlets.packing import unpack
 from tests.execution.remote.rehearsal import READ, TEN, WRITES, Rehearsal
 
@@ -93,6 +94,12 @@ def test_metrics_of_the_hosts_become_columns(rehearsal: Rehearsal) -> None:
     assert row["h1_memory_bytes_max"] > 0
     (file,) = (rehearsal.lab.settings.attempts / campaign.name).glob("*/1/metrics-h1.csv")
     assert len(file.read_text().splitlines()) >= 2
+    hosts = read_metrics(file.parent)
+    assert hosts["h1"]["memory_bytes"][0] > 0
+    plot_metrics(hosts, rehearsal.folder / "metrics.png", "sleep")
+    assert (rehearsal.folder / "metrics.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(BadInput, match="can't be written"):
+        plot_metrics(hosts, rehearsal.folder / "metrics.txt", "sleep")
 
 
 @pytest.mark.parametrize(
