@@ -20,7 +20,7 @@ user = "lab"
 key = "keys/id"
 known_hosts = "keys/known_hosts"
 ssh_config = "~/.ssh/bench"
-directory = "~/attempts"
+directory = "/data/lab/attempts"
 interface = "eth1"
 port = 2222
 jump = "gate,lab@inner:23"
@@ -68,7 +68,7 @@ def test_a_site_gives_its_hosts_what_they_dont_say(tmp_path: Path) -> None:
         key=str(tmp_path / "keys/id"),
         roles=("publisher",),
         tags=("fast", "64 bit"),
-        directory="~/attempts",
+        directory="/data/lab/attempts",
         interface="eth1",
         power_cycle=("plug", "cycle", "1"),
         jump="gate,lab@inner:23",
@@ -119,7 +119,10 @@ HOST = '[[sites.s.hosts]]\nname = "a"\n'
         (f"{HOST}user = '-l'", ("sites", "s", "hosts", 0, "user"), "user's name"),
         (f"{HOST}jump = '-J'", ("sites", "s", "hosts", 0, "jump"), "user@gate:22"),
         (f"{HOST}directory = '/'", ("sites", "s", "hosts", 0, "directory"), "folder of its own"),
-        (f"{HOST}directory = '~'", ("sites", "s", "hosts", 0, "directory"), "folder of its own"),
+        (f"{HOST}directory = '~'", ("sites", "s", "hosts", 0, "directory"), "as in /experiments/"),
+        (f"{HOST}directory = '~/x'", ("sites", "s", "hosts", 0, "directory"), "absolute"),
+        (f"{HOST}directory = 'x/y'", ("sites", "s", "hosts", 0, "directory"), "absolute"),
+        (f"{HOST}directory = ''", ("sites", "s", "hosts", 0, "directory"), "absolute"),
         (f"{HOST}directory = '/a/../..'", ("sites", "s", "hosts", 0, "directory"), "'..'"),
         (f'{HOST}key = "a\\nb"', ("sites", "s", "hosts", 0, "key"), "one line"),
         (f"{HOST}roles = 'x'", ("sites", "s", "hosts", 0, "roles"), "list of names"),
@@ -139,6 +142,17 @@ def test_a_mistake_is_named(
 def test_all_mistakes_are_named_together(tmp_path: Path) -> None:
     found = problems(tmp_path, f"[sites.s]\nport = 0\nx = 1\n{HOST}user = 3\n[sites.t]")
     assert len(found) == 4
+
+
+def test_other_mistakes_of_the_profile_hide_none_of_a_site(tmp_path: Path) -> None:
+    text = (
+        f"homme = 3\n[site.foo]\n[provenance]\nx = 1\n[notify]\ny = 1\n[sites.s]\nport = 0\n{HOST}"
+    )
+    keys = {each.key for each in problems(tmp_path, text)}
+    assert keys == {
+        *(("homme",), ("site",), ("provenance", "x"), ("notify", "y")),
+        ("sites", "s", "port"),
+    }
 
 
 def test_the_sandbox_is_a_site(tmp_path: Path) -> None:
@@ -189,9 +203,9 @@ def test_a_site_and_its_hosts_are_found_by_name(tmp_path: Path) -> None:
     assert [host.name for host in site.hosts] == ["b2"]
     with pytest.raises(UnknownName, match="Did you mean 'b1'"):
         choose_hosts(find_site(settings), ["bb1"])
-    with pytest.raises(BadInput, match="keys/id"):
+    with pytest.raises(BadInput, match=r"fieldlab\.toml: sites\.bench\.key: .*keys/id"):
         open_hosts(find_site(settings))
-    with pytest.raises(UnknownName, match=r"fieldlab\.toml"):
+    with pytest.raises(UnknownName, match=r"fieldlab\.toml.*fieldlab sandbox up"):
         find_site(Settings(home=tmp_path, database=""))
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fieldlab.cli.explaining import ERROR_LINES
+from fieldlab.cli.explaining import ERROR_LINES, attempt_lines
 from fieldlab.cli.trial_words import read_parameters
 from fieldlab.cli.whereabouts import Place, whereabouts
 from fieldlab.domain.definition import Definition, ToolSpec
 from fieldlab.domain.errors import BadInput
 from fieldlab.domain.parameters import sequence_from
 from fieldlab.store.database import Database
+from fieldlab.store.queries import AttemptView
 from fieldlab.store.sql_store import SqlStore
 from tests.cli.program import document, finish, invoke, start, write_experiment
 from tests.waiting import wait_until
@@ -156,6 +159,35 @@ def test_what_functions_print_is_in_one_log(folder: Path) -> None:
     assert "this is 1" in document(invoke("logs", "talk", "--json"))["text"]
 
 
+def test_every_process_of_an_attempt_is_shown_with_its_name(folder: Path) -> None:
+    (folder / "pair.yaml").write_text("name: pair\ntool: {command: ['true']}\n")
+    assert invoke("run", "pair.yaml").exit_code == 0
+    found = document(invoke("logs", "pair", "--json"))
+    place = Path(found["folder"])
+    for plain in ("stdout", "stderr"):
+        (place / plain).unlink(missing_ok=True)
+    written = {
+        "pub_0.stdout": "sent 7\n",
+        "pub_0.stderr": "",
+        "sub_0.stdout": "got 6\nno newline",
+        "sub_0.stderr": "lost 1\n",
+    }
+    for name, text in written.items():
+        (place / name).write_text(text)
+    (place / "sub_0.trace").write_text("not for people")
+    shown = invoke("logs", "pair").stdout
+    assert shown == (
+        "==> pub_0.stdout <==\nsent 7\n"
+        "==> sub_0.stderr <==\nlost 1\n"
+        "==> sub_0.stdout <==\ngot 6\nno newline"
+    )
+    only = invoke("logs", "pair", "--stream", "stderr").stdout
+    assert only == "==> sub_0.stderr <==\nlost 1\n"
+    found = document(invoke("logs", "pair", "--json"))
+    assert {name: found[name] for name in written} == written
+    assert not {"stdout", "stderr", "sub_0.trace"} & set(found)
+
+
 # --- explain -----------------------------------------------------------------------------------
 
 
@@ -240,6 +272,24 @@ def test_what_runs_and_what_is_ahead_is_explained(folder: Path) -> None:
     assert "no process works on it" in text
     assert "fieldlab resume slow.1" in text
     assert "its process died" in invoke("explain", "slow", "n=1").stdout
+
+
+def test_what_people_stopped_is_no_fault_of_the_infrastructure(folder: Path) -> None:
+    (folder / "slow.yaml").write_text(SLOW)
+    run = start("run", "slow.yaml", folder=folder)
+    wait_until(_running, "the first runs", run)
+    run.send_signal(signal.SIGINT)
+    assert run.stderr is not None
+    assert any("once more stops them" in line for line in iter(run.stderr.readline, ""))
+    run.send_signal(signal.SIGINT)
+    finish(run)
+    text = invoke("explain", "slow", "n=1").stdout
+    assert "Attempt 1: stopped with its process: somebody ended that" in text
+    assert "fault of" not in text
+    assert "to be tried again after 1 attempt" in text
+    assert document(invoke("attempts", "slow", "--failed", "--json")) == []
+    [one] = document(invoke("attempts", "slow", "--json"))
+    assert (one["state"], one["status"], one["failure"]) == ("lost", "stopped", None)
 
 
 def _running() -> bool:
@@ -356,3 +406,16 @@ def test_where_an_untouched_point_stands(
         assert whereabouts(campaign, sequence, [point], 1).place is place
     finally:
         database.close()
+
+
+def test_the_steps_on_hosts_stand_below_each_other() -> None:
+    steps = [{"name": "ready", "s": 0.25}, {"name": "run", "s": 12, "note": "exit code 1"}]
+    attempt = AttemptView(
+        fingerprint="0" * 16, repeat=1, parameters="{}", number=1, state="failed",
+        status="exit code 1", failure=None, started_at=datetime.now(UTC), ended_at=None,
+        exit_code=1, error=None, engine_id=None, host="box", user=None, commit=None, dirty=None,
+        hosts="h1,h2", steps=json.dumps(steps),
+    )  # fmt: skip
+    lines = attempt_lines(attempt, {}, None)
+    place = lines.index("  on h1, h2")
+    assert lines[place + 1 : place + 3] == ["    ready  250 ms", "    run      12 s  exit code 1"]

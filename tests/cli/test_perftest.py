@@ -122,6 +122,16 @@ def test_summary_as_json_says_what_is_missing(folder: Path) -> None:
     assert "2 of 3 files are there: sub_1 wrote none" in result.stderr
 
 
+def test_summary_shows_other_tests_where_a_file_is_bad(folder: Path) -> None:
+    write_test(folder / "data")
+    bad = LATENCY.replace("           100,", "1e400,")
+    write_test(folder / "data", ONE.replace("30SEC", "40SEC"), pub_0=bad, sub_0=THROUGHPUT)
+    result = invoke("perftest", "summary", "data", "--json")
+    assert result.exit_code == 0, result.output
+    assert "pub_0.csv: line 4: the length is inf bytes" in result.stderr
+    assert {row["status"] for row in document(result)} == {"success", "file_count_mismatch"}
+
+
 def test_summary_against_what_was_before(folder: Path) -> None:
     write_test(folder / "old")
     slower = THROUGHPUT.replace("1.2,           10", "0.6,           10")

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -332,6 +333,18 @@ def test_attempts_take_a_line_each_on_a_terminal(narrow: Path) -> None:
     assert "ValueError: " in shown
     assert "and so on" not in shown
     assert "and so on and so on" in invoke("attempts", NAME).stdout
+
+
+def test_attempts_show_first_what_tells_them_apart(folder: Path) -> None:
+    (folder / "wide.yaml").write_text(
+        f"name: {NAME}\ntool: {{command: ['true']}}\n"
+        "space: {matrix: {aaa: [some text that is long], bbb: [17], zzz: [1, 2]}, repeat: 2}\n"
+    )
+    assert invoke("run", "wide.yaml").exit_code == ExitCode.DONE
+    shown = on_terminal(["attempts", NAME], folder)
+    told = re.findall(r"#\d zzz=\d aaa=some", shown)
+    assert sorted(told) == [f"#{n} zzz={z} aaa=some" for n in (1, 2) for z in (1, 2)]
+    assert "aaa=some text that is long bbb=17 zzz=1 #2" in invoke("attempts", NAME).stdout
 
 
 def test_names_and_counts_of_a_status_are_never_folded(narrow: Path) -> None:

@@ -54,6 +54,34 @@ def test_faults_are_injected_shown_and_cleared(lab: Path) -> None:
     assert "h1: up\nh2: up\n" in invoke("sandbox", "clear").stderr
 
 
+def test_faults_are_wrapped_where_the_screen_is_narrow(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in ("loss 20%", "delay 50ms", "jitter 5ms", "duplication 3%", "rate 5mbit", "link"):
+        invoke("sandbox", "fault", "h1", *words.split())
+    monkeypatch.setenv("COLUMNS", "80")
+    said = invoke("sandbox", "status").stdout
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert "duplication 3%, rate 5mbit" in " ".join(said.split())
+
+
+def test_a_full_disk_and_hosts_that_are_apart_are_no_site_to_use(lab: Path) -> None:
+    assert invoke("site", "check", "--pairs").exit_code == 0
+    invoke("sandbox", "fault", "h1", "partition", "h2")
+    assert invoke("site", "check").exit_code == 0
+    apart = invoke("site", "check", "--pairs")
+    assert apart.exit_code == ExitCode.INFRASTRUCTURE
+    assert "h1 doesn't reach h2: no answer to its pings" in apart.stdout
+    assert "2 of 2 pairs can't reach each other" in apart.stderr
+    assert not document(invoke("site", "check", "--pairs", "--json"))["ok"]
+    invoke("sandbox", "clear")
+    invoke("sandbox", "fault", "h2", "full-disk")
+    full = invoke("site", "check")
+    assert full.exit_code == ExitCode.INFRASTRUCTURE
+    assert "h2: The disk is full where /experiments lies" in full.stdout
+    assert "1 of 2 hosts can't be used: h2" in full.stderr
+
+
 def test_what_cannot_be_injected_is_an_error(lab: Path) -> None:
     wrong = invoke("sandbox", "fault", "h1", "lost", "5%")
     assert wrong.exit_code == ExitCode.BAD_INPUT

@@ -61,6 +61,7 @@ def test_no_sites_says_how_to_describe_one(folder: Path) -> None:
     result = invoke("site", "check")
     assert result.exit_code == ExitCode.BAD_INPUT
     assert "[[sites.NAME.hosts]]" in result.stderr
+    assert "fieldlab sandbox up" in result.stderr
 
 
 @pytest.mark.usefixtures("site")
@@ -87,6 +88,43 @@ def test_a_host_that_cant_be_used_says_why_and_what_to_do() -> None:
     assert "no sshd listens there. Start sshd on it" in " ".join(checked.stdout.split())
     assert "1 of 2 hosts can't be used: ill" in checked.stderr
     assert not document(invoke("site", "check", "--json"))["ok"]
+
+
+@pytest.mark.usefixtures("site")
+def test_what_isnt_wrong_by_itself_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = document(invoke("site", "check", "--json"))["hosts"][0]
+    lacks_netem = not found["versions"]["netem"]
+    assert lacks_netem == any("No netem: noise can only be" in each for each in found["wrong"])
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = invoke("site", "check").stdout.splitlines()
+    assert "versions" not in lines[1]
+    assert any(line.startswith("well: ") and "python3" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("directory = '/proc/version/x'", "No folder can be made in /proc/version/x: mkdir: "),
+        ("interface = 'nowhere0'", "It has no interface 'nowhere0'; there are lo"),
+    ],
+)
+@pytest.mark.usefixtures("site")
+def test_ssh_alone_isnt_enough(folder: Path, line: str, says: str) -> None:
+    with (folder / "fieldlab.toml").open("a") as profile:
+        profile.write(f"{line}\n")
+    checked = invoke("site", "check")
+    assert checked.exit_code == ExitCode.INFRASTRUCTURE
+    assert f"well: {says}" in checked.stdout
+    assert f"Correct `{line.partition(' ')[0]}` of the host" in checked.stdout
+    assert "1 of 1 host can't be used: well" in checked.stderr
+
+
+@pytest.mark.usefixtures("site")
+def test_a_look_leaves_nothing_but_the_folder(site: Sshd, folder: Path) -> None:
+    with (folder / "fieldlab.toml").open("a") as profile:
+        profile.write(f"directory = '{folder}/new/one'\ninterface = 'lo'\n")
+    assert invoke("site", "check").exit_code == 0
+    assert list((folder / "new/one").iterdir()) == []
 
 
 def test_all_pairs(site: Sshd, folder: Path) -> None:

@@ -117,7 +117,8 @@ def test_each_ending_has_a_sign_of_its_own() -> None:
     failures = ("experiment", "verdict", "infrastructure")
     ended = [attempt("failed", each) for each in failures]
     ended += [attempt(each) for each in ("succeeded", "lost", "cancelled")]
-    assert "".join(sign_of(each)[0] for each in ended) == "xvi·?c"
+    ended.append(replace(attempt("lost"), status="stopped"))
+    assert "".join(sign_of(each)[0] for each in ended) == "xvi·?cs"
 
 
 @pytest.fixture
@@ -177,6 +178,10 @@ def test_machines_show_their_health_and_who_holds_them() -> None:
     assert health_text(host) == "ping 0.432 ms, load 0.3/8, 12 GB free"
     off = replace(host, health=replace(health, clock_offset_s=-75.0))
     assert health_text(off).endswith("clock -75 s")
+    full = replace(host, health=replace(health, free_bytes=93_400_000))
+    assert health_text(full).endswith(", 93 MB free")
+    away = replace(host, state=HostState.QUARANTINED)
+    assert health_text(away) == "12 GB free", "the rest was so before"
     other = standing(site="far", name="h2", state=HostState.LOST, note="no route")
     lines = [line.plain.rstrip() for line in machine_lines([host, other])]
     assert lines == [

@@ -545,3 +545,12 @@ def test_values_that_no_column_holds_together_are_refused(
 def test_missing_values_and_wider_numbers_go_together() -> None:
     space = {"matrix": {"x": [1, 2.5, None], "y": ["a", None]}}
     from_mapping({"name": "a", "tool": {"command": ["true"]}, "space": space}, Path())
+
+
+@pytest.mark.parametrize("wrong", ["/etc/passwd", "../x", ".", "a/../../b"])
+def test_what_is_sent_lies_beside_the_definition(wrong: str) -> None:
+    says(
+        f"{FUNCTION}executor: {{ssh: {{send: ['input.dat', 'folder/', '{wrong}']}}}}\n",
+        f"executor.ssh.send[2]: '{wrong}' doesn't lie beside the definition. Name files",
+        executors={"local", "ssh"},
+    )

@@ -103,6 +103,21 @@ def test_how_bad_it_is_shows() -> None:
     assert digest([step("cancelled")], "").urgency is Urgency.INFO
 
 
+def test_a_campaign_that_waits_for_hosts_needs_nobody_to_resume_it() -> None:
+    body = {"entity": "campaign", "id": 1, "state": "paused"}
+    for reason, urgency in (
+        ("Too few hosts of 'lab' have been there for 5 min; away: h2 (lost)", Urgency.WARNING),
+        ("paused by ada", Urgency.INFO),
+    ):
+        envelope = Envelope(topic="campaign.paused", body={**body, "reason": reason})
+        told = campaign_report(envelope, campaign())
+        waits = urgency is Urgency.WARNING
+        assert told.urgency is urgency
+        assert reason in told.text
+        assert ("It goes on by itself when they are back" in told.text) == waits
+        assert ("fieldlab resume" in told.text) != waits
+
+
 def test_a_flood_is_still_one_readable_message() -> None:
     told = digest([step("finished", number) for number in range(1, 500)], "")
     assert told.title == "fieldlab: 499 campaigns finished"

@@ -99,6 +99,23 @@ def test_a_tripped_guard_is_told_with_its_reason(bench: Bench, http: HttpReceive
     assert "`fieldlab resume probe.1`" in got["message"]
 
 
+def test_a_notice_counts_what_ended_until_it_is_sent(bench: Bench, http: HttpReceiver) -> None:
+    notify(bench, http.url)
+    source = (
+        "import time\n"
+        "def work(x):\n"
+        "    if x > 1:\n"
+        "        raise ValueError('never')\n"
+        "    time.sleep(1.5)  # it ends long after the guard has stopped the campaign\n"
+        "    return {'y': x}\n"
+    )
+    campaign, _ = run(bench, source, guard=FailureGuard(consecutive_failures=3))
+    assert (campaign.state, campaign.succeeded) == (CampaignState.TRIPPED, 1)
+    (got,) = http.received
+    counts = f"{campaign.done} of 10 trials done, {campaign.failed} failed"
+    assert counts in got["message"]
+
+
 def test_events_that_nobody_wants_are_not_told(bench: Bench, http: HttpReceiver) -> None:
     notify(bench, http.url, events=("tripped",))
     run(bench)

@@ -83,6 +83,7 @@ def test_long_trials_are_seen_running_and_two_signals_end_them(
     paused = bench.lab.store.campaign(campaign.id)
     assert (paused.state, paused.succeeded, paused.failed) == (CampaignState.PAUSED, 0, 0)
     assert [row["state"] for row in bench.attempts(paused)] == ["lost", "lost"]
+    assert [row["status"] for row in bench.attempts(paused)] == ["stopped", "stopped"]
     assert {trial["state"] for trial in bench.trials(paused).values()} == {"queued"}
     bench.check(paused)
     (bench.folder / "go").touch()

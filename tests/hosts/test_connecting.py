@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,12 @@ from fieldlab.domain.errors import (
 )
 from fieldlab.domain.sites import HostSpec, Site
 from fieldlab.hosts import connecting
+from fieldlab.hosts.channels import Conversation
+from fieldlab.hosts.links import Link, Links
 from fieldlab.hosts.ssh import SshHost
 from tests.hosts.playing import play
 from tests.sshd import Sshd, free_port, make_key
+from tests.waiting import until
 
 TRUE = Command(argv=("true",))
 
@@ -161,6 +164,41 @@ def test_the_name_is_one_of_the_ssh_configuration(sshd: Sshd) -> None:
     assert play(sshd, lambda host: host.run(TRUE), **changes).exit.ok
 
 
+def test_a_guard_that_is_cancelled_leaves_no_connection(sshd: Sshd) -> None:
+    async def act() -> None:
+        links = Links(sshd.spec(), sshd.site())
+        for delay_s in (0.0, 0.01, 0.05):
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(Link, "guard", stopped_after(delay_s))
+                asking = asyncio.create_task(links.ask("true"))
+                await asyncio.wait([asking])
+                assert asking.cancelled()
+        await until(lambda: not sshd.sessions(), "the connections are gone")
+
+    asyncio.run(act())
+
+
+def stopped_after(delay_s: float) -> Callable[[Link], Awaitable[None]]:
+    """Make a guard that is cancelled a little after it has begun."""
+    guard = Link.guard
+
+    async def stopped(link: Link) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_later(delay_s, task.cancel)
+        said = Conversation.until_said
+
+        async def deaf(talk: Conversation, last: bytes) -> bytes:
+            await asyncio.sleep(60)
+            return await said(talk, last)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Conversation, "until_said", deaf)
+            await guard(link)
+
+    return stopped
+
+
 def test_through_a_jump_host(sshd: Sshd, tmp_path: Path) -> None:
     gate = Sshd(tmp_path / "gate")
     gate.start()
@@ -181,7 +219,7 @@ def test_through_a_jump_host(sshd: Sshd, tmp_path: Path) -> None:
         gate.stop()
         error = refused(sshd, jump=jump)
         assert isinstance(error, HostUnreachable)
-        assert "jump host" in error.what
+        assert error.what.startswith("The jump host of 'bench' (127.0.0.1:")
     finally:
         gate.stop()
 

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from fieldlab.domain.commands import Command
+from fieldlab.domain.sites import HostSpec
 from fieldlab.hosts import health, remote_script
 from tests.hosts.test_ssh_run import ARGUMENTS
 
@@ -107,8 +108,21 @@ def test_marked_processes_are_swept(shells: tuple[list[str], str]) -> None:
     assert marked.wait() == -signal.SIGKILL
 
 
+def look_lines(interface: str) -> bytes:
+    spec = HostSpec(name="a", address="a", directory="/tmp/nö'w\\here", interface=interface)
+    return health.look_lines(spec)
+
+
+def test_the_look_says_which_interfaces_there_are(shells: tuple[list[str], str]) -> None:
+    for name in ("no'where0", "*", "-h", "l"):
+        said, _ = start(shells, health.LOOK).communicate(look_lines(name))
+        (line,) = [each for each in said.decode().splitlines() if each.startswith("interface")]
+        assert line.startswith("interface there are ")
+        assert "lo" in line.split()
+
+
 def test_the_look_says_something_of_everything(shells: tuple[list[str], str]) -> None:
-    said, _ = start(shells, health.LOOK).communicate(b"\\0057tmp\\0057n\\0303\\0266\\0057x\n")
+    said, _ = start(shells, health.LOOK).communicate(look_lines("lo"))
     words = {line.split(" ")[0] for line in said.decode().splitlines()}
     assert words == {
         *("clock", "load", "processors", "disk", "kernel"),

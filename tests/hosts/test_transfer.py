@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fieldlab.domain.errors import BadInput, HostError, HostUnreachable, TransferFailed
-from fieldlab.hosts import rsync, transfer
+from fieldlab.hosts import rsync, sftp, transfer
 from fieldlab.hosts.ssh import SshHost
 from tests.hosts.playing import play
 from tests.sshd import Sshd
@@ -48,6 +48,32 @@ def tree(folder: Path) -> dict[str, bytes | None]:
         os.path.relpath(path, folder): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
     }
+
+
+@pytest.mark.parametrize("line", ["", "UserKnownHostsFile ~/others", "UserKnownHostsFile none"])
+def test_rsync_goes_by_the_same_host_keys(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """OpenSSH itself asks the passwd file for the home folder, and not $HOME."""
+    home = tmp_path / "some home"
+    (home / ".ssh").mkdir(parents=True)
+    known = home / ("others" if "others" in line else ".ssh/known_hosts")
+    known.write_bytes(sshd.known_hosts.read_bytes())
+    (sshd.folder / "ssh_config").write_text(f"Host *\n  {line}\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(transfer, "FEW", (0, 0))
+    monkeypatch.setattr(sftp, "send", None)
+    (tmp_path / "file").write_text("there")
+
+    async def act() -> None:
+        host = SshHost(sshd.spec(), sshd.site(known_hosts=""))
+        try:
+            await host.send(tmp_path / "file", str(tmp_path / "copy"))
+        finally:
+            await host.close()
+
+    asyncio.run(act())
+    assert (tmp_path / "copy").read_text() == "there"
 
 
 def test_a_folder_there_and_back(shared_sshd: Sshd, tmp_path: Path, way: str) -> None:

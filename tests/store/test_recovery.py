@@ -36,6 +36,7 @@ def test_what_died_is_tried_again(store: SqlStore) -> None:
     assert store.recover(campaign.id, [dead.id]) == 0, "once is enough"
     assert states(store, campaign) == {0: "queued", 1: "queued", 2: "succeeded"}
     lost = [row for row in attempts_of(store, campaign) if row["state"] == AttemptState.LOST]
+    assert {(row["status"], row["failure"]) for row in lost} == {("lost", "infrastructure")}
     assert [row["error"] for row in lost] == ["its engine died"] * 2
     assert store.campaign(campaign.id).attempts == 3
     books.check(store, campaign.id)
@@ -102,6 +103,11 @@ def test_an_engine_that_stops_queues_what_it_was_running(store: SqlStore) -> Non
     store.retire(campaign.id, engine.id)
     assert states(store, campaign) == {0: "queued"}
     assert not store.live_engines(campaign.id)
+    [stopped] = attempts_of(store, campaign)
+    assert (stopped["state"], stopped["status"], stopped["failure"]) == ("lost", "stopped", None)
+    with store.database.read() as connection:
+        assert queries.newest_attempts(connection, campaign, limit=9)
+        assert not queries.newest_attempts(connection, campaign, limit=9, failed=True)
     books.check(store, campaign.id)
 
 

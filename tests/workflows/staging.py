@@ -97,7 +97,7 @@ def really_run(plan: Plan, folder: Path) -> Outcome:
             path = own / name
             if path.is_file():
                 files[f"{process.name}/{name}"] = path.read_bytes()
-    return Outcome(exits=exits, files=files)
+    return Outcome(exits=exits, files=files, processes=plan.processes)
 
 
 def _start(process: Process, folder: Path) -> tuple[subprocess.Popen[bytes], Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from fieldlab.domain.errors import BadInput, UnknownName, nearest
 from fieldlab.domain.sites import HostSpec, Site
@@ -23,7 +24,8 @@ def find_site(settings: Settings, name: str = "") -> Site:
         raise UnknownName(
             "There are no sites",
             remedy="Describe one in fieldlab.toml: a line [sites.NAME], "
-            "and below it [[sites.NAME.hosts]] for each machine",
+            "and below it [[sites.NAME.hosts]] for each machine. "
+            "Or make virtual ones with `fieldlab sandbox up`",
         )
     if not name and len(names) == 1:
         return settings.sites[names[0]]
@@ -54,13 +56,7 @@ def choose_hosts(site: Site, names: Iterable[str]) -> Site:
                 remedy=nearest(name, known) or f"Its hosts: {', '.join(known)}",
             )
     hosts: tuple[HostSpec, ...] = tuple(known[name] for name in dict.fromkeys(wanted))
-    return Site(
-        name=site.name,
-        hosts=hosts or site.hosts,
-        known_hosts=site.known_hosts,
-        ssh_config=site.ssh_config,
-        patience_s=site.patience_s,
-    )
+    return replace(site, hosts=hosts or site.hosts)
 
 
 def open_hosts(site: Site) -> dict[str, Host]:

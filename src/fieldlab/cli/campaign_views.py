@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from fieldlab.store.queries import Activity
 
 
+#: how the note of a campaign begins that was paused because they don't answer
+_TOO_FEW_HOSTS = "Too few hosts"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignView:
     """A campaign with what goes on in it."""
@@ -95,11 +99,30 @@ def failure_lines(view: CampaignView) -> list[str]:
     return [*lines, f"and {others:,} more of other kinds"] if lines and others > 0 else lines
 
 
+def waits_for_hosts(campaign: Campaign) -> bool:
+    """Whether a campaign is paused until enough hosts answer; its process may wait for them."""
+    paused = campaign.state is CampaignState.PAUSED
+    return paused and campaign.note.startswith(_TOO_FEW_HOSTS)
+
+
+def note_text(campaign: Campaign) -> str:
+    """Say why a campaign has stopped, and what it goes on by if not by a command."""
+    if not waits_for_hosts(campaign):
+        return campaign.note
+    return (
+        f"{campaign.note}. It goes on by itself when they are back, as long as its process runs;"
+        f" if that has ended, `fieldlab resume {campaign.name}` goes on"
+    )
+
+
 def next_steps(view: CampaignView) -> list[str]:
     """Write the commands that go on from here."""
     campaign = view.campaign
     name = campaign.name
     steps = []
+    if waits_for_hosts(campaign):
+        site = campaign.definition.executor.options.get("site", "")
+        steps.append(f"fieldlab site check {site}".rstrip())
     if view.state in (INTERRUPTED, CampaignState.PAUSED, CampaignState.TRIPPED):
         steps.append(f"fieldlab resume {name}")
     elif view.state == CampaignState.CREATED:

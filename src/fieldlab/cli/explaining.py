@@ -16,8 +16,9 @@ from fieldlab.cli.campaign_views import (
     counts_text,
     look,
     next_steps,
+    note_text,
 )
-from fieldlab.cli.journal import DIGITS, attempt_document, folder_of, steps_text, took
+from fieldlab.cli.journal import DIGITS, attempt_document, folder_of, steps_lines, took
 from fieldlab.cli.labs import Name, opened
 from fieldlab.cli.origins import (
     code_texts,
@@ -26,11 +27,11 @@ from fieldlab.cli.origins import (
     people_texts,
     place_text,
 )
-from fieldlab.cli.output import Json, counted, local_time, show, show_facts, write_json
+from fieldlab.cli.output import Json, counted, joined, local_time, show, show_facts, write_json
 from fieldlab.cli.trial_words import TrialWords, Untouched, find_trial
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.ids import trial_name
-from fieldlab.domain.trials import CampaignState, TrialState
+from fieldlab.domain.trials import STOPPED, AttemptState, CampaignState, TrialState
 from fieldlab.notebook.progress import progress_text
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from fieldlab.domain.provenance import Origin
     from fieldlab.ports.store import Campaign
     from fieldlab.store.extracts import Failure, FailureKind, Waiting
+    from fieldlab.store.host_views import HostEvent
     from fieldlab.store.queries import AttemptView, EventView, TrialView
 
 #: trials that are listed of those that run
@@ -80,10 +82,13 @@ def explain(name: Name, trial: TrialWords = None, json: Json = False) -> None:
 
 
 def _explain_campaign(lab: Lab, view: CampaignView, *, json: bool) -> None:
+    from fieldlab.cli.campaign_hosts import hosts_of
     from fieldlab.store import extracts, provenances, queries
 
     campaign = view.campaign
     assert view.activity is not None
+    hosts = hosts_of(lab, campaign)
+    why = joined([_why(view), hosts.waited_for(view)], "; ")
     with lab.database.read() as connection:
         events = queries.events_of(connection, "campaign", campaign.id)
         waiting = extracts.waiting_trials(connection, campaign)
@@ -96,8 +101,9 @@ def _explain_campaign(lab: Lab, view: CampaignView, *, json: bool) -> None:
         write_json(
             {
                 **campaign_document(lab, view),
-                "why": _why(view),
+                "why": why,
                 "events": [asdict(each) for each in events],
+                **hosts.document(),
                 "running_trials": [attempt_document(each) for each in running],
                 "waiting": asdict(waiting),
                 "failures": [_failure_document(each) for each in failures],
@@ -109,13 +115,14 @@ def _explain_campaign(lab: Lab, view: CampaignView, *, json: bool) -> None:
     show_facts(
         [
             ("campaign", campaign.name),
-            ("state", f"{view.state}: {_why(view)}"),
+            ("state", f"{view.state}: {why}"),
             ("trials", f"{progress_text(campaign)} done; {counts_text(view)}"),
             ("running", "\n".join(_running_lines(running, view.activity.running))),
             ("waiting", _waiting_text(waiting, submitted=campaign.definition.takes_points)),
+            ("hosts", "\n".join(hosts.lines())),
             ("code", "\n".join(code_texts(origins))),
             ("run by", "\n".join(people_texts(origins))),
-            ("history", "\n".join(_event_line(each) for each in events)),
+            ("history", "\n".join(_story([*events, *hosts.events]))),
         ]
     )
     for each in failures:
@@ -135,7 +142,7 @@ def _why(view: CampaignView) -> str:
     if view.state == CampaignState.FINISHED:
         queued = view.activity.queued if view.activity else 0
         return f"{counted(queued, 'trial')} queued since" if queued else "nothing is left to run"
-    return campaign.note or "nobody said why"
+    return note_text(campaign) or "nobody said why"
 
 
 def _running_lines(running: Sequence[AttemptView], number: int) -> list[str]:
@@ -170,8 +177,15 @@ def _event_line(event: EventView, actor: str = "") -> str:
     step = f"{event.source} → {event.target}" if event.source else event.target
     if event.source == event.target:
         step = f"still {event.target}"
+    host = getattr(event, "host", "")
+    step = f"{host}: {step}" if host else step
     words = [local_time(event.at), step, f"by {actor or _actor(event)}", event.reason]
     return "  ".join(word for word in words if word)
+
+
+def _story(events: Sequence[EventView | HostEvent]) -> list[str]:
+    """Write the steps of a campaign and of its hosts, in their order."""
+    return [_event_line(each) for each in sorted(events, key=lambda each: each.at)]
 
 
 def _actor(event: EventView) -> str:
@@ -263,7 +277,7 @@ def _explain_trial(lab: Lab, view: CampaignView, trial: TrialView, *, json: bool
         ]
     )
     for each in trial.attempts:
-        show("\n".join(["", *_attempt_lines(each, origins, folders[each.number])]))
+        show("\n".join(["", *attempt_lines(each, origins, folders[each.number])]))
     _show_steps(steps)
 
 
@@ -301,15 +315,19 @@ def _history(trial: TrialView, engines: dict[str, str]) -> list[str]:
     return [_event_line(each, engines.get(each.actor, "")) for each in trial.events]
 
 
-def _attempt_lines(
+def attempt_lines(
     attempt: AttemptView, origins: dict[str, Origin], folder: Path | None
 ) -> list[str]:
+    """Write what came of an attempt, and where: a line to a fact, a line to a step on hosts."""
     head = f"Attempt {attempt.number}: {attempt.status or attempt.state}"
     fault = f", a fault of the {attempt.failure}" if attempt.failure else ""
+    if attempt.state == AttemptState.LOST and attempt.status == STOPPED:
+        fault = " with its process: somebody ended that, or it couldn't go on; it is no failure"
     lines = [f"{head}{fault}"]
     lines.append(f"  began {local_time(attempt.started_at)}, {took(attempt)}")
     if attempt.hosts:
-        lines.append(f"  on {attempt.hosts.replace(',', ', ')}: {steps_text(attempt)}")
+        lines.append(f"  on {attempt.hosts.replace(',', ', ')}")
+        lines += [f"    {each}" for each in steps_lines(attempt)]
     if attempt.engine_id in origins:
         lines += [f"  {each}" for each in origin_lines(origins[attempt.engine_id])]
     if attempt.exit_code is not None:

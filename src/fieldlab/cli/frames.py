@@ -16,6 +16,7 @@ from fieldlab.cli.machines import machine_document, machine_lines
 from fieldlab.cli.output import STATE_COLOURS, counted, joined
 from fieldlab.domain.durations import format_duration
 from fieldlab.domain.ids import trial_name
+from fieldlab.domain.trials import STOPPED, AttemptState
 from fieldlab.notebook.progress import is_bound, left_text, progress_text, rate_text, total_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _SIGNS = {
     "verdict": ("v", "magenta"),
     "infrastructure": ("i", "yellow"),
     "lost": ("?", "yellow"),
+    "stopped": ("s", "bright_black"),
     "cancelled": ("c", "bright_black"),
 }
 _LEGEND = {
@@ -52,6 +54,7 @@ _LEGEND = {
     "v": "bad data",
     "i": "infrastructure",
     "?": "lost",
+    "s": "stopped",
     "c": "cancelled",
 }
 #: what moves a cursor or colours text (ECMA-48), and other characters that aren't for people
@@ -255,7 +258,9 @@ def _pace(each: Watched) -> str:
 
 def sign_of(attempt: AttemptView) -> tuple[str, str]:
     """Give the sign of how an attempt ended, and its colour."""
-    known = attempt.failure if attempt.state == "failed" else attempt.state
+    known = attempt.failure if attempt.state == AttemptState.FAILED else attempt.state
+    if attempt.state == AttemptState.LOST and attempt.status == STOPPED:
+        known = STOPPED
     return _SIGNS.get(known or "", ("x", "red"))
 
 

@@ -273,15 +273,14 @@ def took(attempt: AttemptView) -> str:
     return text if attempt.ended_at else f"{text} so far"
 
 
-def steps_text(attempt: AttemptView) -> str:
-    """Write what was done in an attempt on hosts, step by step, with what came of it."""
+def steps_lines(attempt: AttemptView) -> list[str]:
+    """Write what was done in an attempt on hosts, a line to a step, with what came of it."""
     from json import loads
 
-    return "; ".join(
-        f"{each['name']} {format_duration(each['s'])}"
-        + (f" ({each['note']})" if each.get("note") else "")
-        for each in loads(attempt.steps or "[]")
-    )
+    steps = loads(attempt.steps or "[]")
+    rows = [(each["name"], format_duration(each["s"]), each.get("note") or "") for each in steps]
+    wide, long = (max((len(row[place]) for row in rows), default=0) for place in (0, 1))
+    return [f"{name:<{wide}}  {took_:>{long}}  {note}".rstrip() for name, took_, note in rows]
 
 
 def attempt_document(attempt: AttemptView) -> dict[str, Any]:

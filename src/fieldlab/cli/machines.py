@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from fieldlab.cli.output import joined
@@ -23,9 +24,21 @@ _COLOURS = {
 _RIGHT_S = 1.0
 
 
+def size_text(size_bytes: int, digits: int = 0) -> str:
+    """Write a size in GB, with so many digits after the point; below 1 GB in MB."""
+    if size_bytes < 10**9:
+        return f"{size_bytes / 1e6:,.0f} MB"
+    return f"{size_bytes / 1e9:,.{digits}f} GB"
+
+
 def health_text(host: HostStanding) -> str:
-    """Say how a machine fares: ``ping 0.4 ms, load 0.3/8, 12 GB free``."""
+    """Say how a machine fares: ``ping 0.4 ms, load 0.3/8, 12 GB free``.
+
+    How fast one answers that isn't ready, and how busy it is, was before, and isn't said.
+    """
     health = host.health or Health()
+    if host.state is not HostState.READY:
+        health = replace(health, ping_ms=None, load=None)
     load = "" if health.load is None else f"load {health.load:.1f}"
     if load and health.processors:
         load += f"/{health.processors}"
@@ -34,7 +47,7 @@ def health_text(host: HostStanding) -> str:
         [
             "" if health.ping_ms is None else f"ping {health.ping_ms:.3g} ms",
             load,
-            "" if health.free_bytes is None else f"{health.free_bytes / 1e9:,.0f} GB free",
+            "" if health.free_bytes is None else f"{size_text(health.free_bytes)} free",
             "" if off is None or abs(off) < _RIGHT_S else f"clock {off:+.0f} s",
         ]
     )
@@ -65,6 +78,4 @@ def machine_lines(hosts: Sequence[HostStanding]) -> list[Text]:
 
 def machine_document(host: HostStanding) -> dict[str, Any]:
     """Write a machine for programs."""
-    from dataclasses import asdict
-
     return asdict(host)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
-from json import dumps
+from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -332,6 +332,8 @@ def _show_attempts(found: Sequence[AttemptView]) -> None:
     longest, room = max(map(len, names)), 0
     if sys.stdout.isatty():
         room = max(console().width - _BESIDE, 2 * _LEAST)
+        if longest > max(room // 2, _LEAST):  # what is cut off then is what they share
+            names = _telling_names(found)
         longest = max(min(longest, room // 2), _LEAST)
     more = _origin_columns(found)
     print_fitted(
@@ -352,6 +354,24 @@ def _show_attempts(found: Sequence[AttemptView]) -> None:
         right=("no.", "took"),
         spare=(*reversed(more), "started"),
     )
+
+
+def _telling_names(found: Sequence[AttemptView]) -> list[str]:
+    """Name trials with the repeat and the parameters first in which they differ."""
+    points = [loads(each.parameters) for each in found]
+    repeats_differ = len({each.repeat for each in found}) > 1
+    kinds = {  # one that a trial lacks differs from all that it may have
+        name: len({dumps(point[name]) if name in point else "" for point in points})
+        for name in dict.fromkeys(name for point in points for name in point)
+    }
+    order = sorted(kinds, key=lambda name: kinds[name] == 1)
+    names = []
+    for each, point in zip(found, points, strict=True):
+        own = {name: point[name] for name in order if name in point}
+        text = dumps(own, ensure_ascii=False, separators=(",", ":"))
+        name = trial_name(text, 1 if repeats_differ else each.repeat)
+        names.append(f"#{each.repeat} {name}" if repeats_differ else name)
+    return names
 
 
 def _origin_columns(found: Sequence[AttemptView]) -> dict[str, list[str]]:

@@ -64,7 +64,10 @@ def sites(json: Json = False) -> None:
         write_json([asdict(each) for each in found.values()])
         return
     if not found:
-        say("No sites. Describe one in fieldlab.toml: see the how-to `Set up a site`.")
+        say(
+            "No sites. Describe one in fieldlab.toml: see the how-to `Set up a site`. "
+            "Or make virtual hosts with `fieldlab sandbox up`."
+        )
         return
     from fieldlab.cli.tables import print_fitted
 
@@ -93,7 +96,7 @@ def check(
 ) -> None:
     """Look at all hosts of a site, and say what is wrong and what to do.
 
-    The exit code is 4 if a host can't be used.
+    The exit code is 4 if a host can't be used, or with --pairs doesn't reach another one.
     """
     import asyncio
 
@@ -105,15 +108,18 @@ def check(
         write_json(site_check.as_document(chosen, looked))
     else:
         site_check.show_table(chosen, looked)
-    unusable = [name for name, health in looked.health.items() if not health.ok]
-    if unusable:
-        _say_unusable(unusable, looked)
+    if not looked.ok:
+        _say_unusable(looked)
         raise typer.Exit(ExitCode.INFRASTRUCTURE)
 
 
-def _say_unusable(names: Sequence[str], looked: Looked) -> None:
-    of = counted(len(looked.health), "host")
-    say(f"{len(names)} of {of} can't be used: {', '.join(names)}")
+def _say_unusable(looked: Looked) -> None:
+    if names := looked.unusable:
+        of = counted(len(looked.health), "host")
+        say(f"{len(names)} of {of} can't be used: {', '.join(names)}")
+    if looked.apart:
+        of = counted(len(looked.pairs), "pair")
+        say(f"{len(looked.apart)} of {of} can't reach each other")
 
 
 def reboot(

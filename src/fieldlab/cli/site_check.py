@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -32,6 +32,21 @@ class Looked:
     #: (from, to) → round trip in ms, None: no answer
     pairs: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
 
+    @property
+    def unusable(self) -> list[str]:
+        """Hosts that can't be used."""
+        return [name for name, health in self.health.items() if not health.ok]
+
+    @property
+    def apart(self) -> list[tuple[str, str]]:
+        """Pairs of which the first doesn't reach the second."""
+        return [pair for pair, trip in self.pairs.items() if trip is None]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all can be used, and reach each other as far as that was looked at."""
+        return not self.unusable and not self.apart
+
 
 async def look(site: Site, *, pairs: bool) -> Looked:
     """Look at all hosts together."""
@@ -39,7 +54,7 @@ async def look(site: Site, *, pairs: bool) -> Looked:
     try:
         found = await asyncio.gather(*(host.health() for host in hosts.values()))
         health = dict(zip(hosts, found, strict=True))
-        well = [host for name, host in hosts.items() if health[name].ok]
+        well = [host for name, host in hosts.items() if not health[name].ssh_error]
         return Looked(health=health, pairs=await reachability(well) if pairs else {})
     finally:
         await asyncio.gather(*(host.close() for host in hosts.values()))
@@ -50,9 +65,15 @@ def complaints(host: HostSpec, health: Health) -> Iterator[str]:
     if health.ssh_error:
         yield health.ssh_error
         return
+    if health.disk_is_full:
+        yield f"The disk is full where {host.directory} lies: nothing can be written; free some"
+    if health.folder_error:
+        yield health.folder_error
+    if health.interface_error:
+        yield health.interface_error
     if health.ping_ms is None:
         yield "ssh works but ping doesn't: a firewall, or no `ping` on this machine"
-    if health.free_bytes is not None and health.free_bytes < _LITTLE_SPACE:
+    if health.free_bytes and health.free_bytes < _LITTLE_SPACE:
         yield f"Little space where {host.directory} lies: free some"
     if health.clock_offset_s is not None and abs(health.clock_offset_s) > _CLOCK_OFF_S:
         yield f"Its clock is {health.clock_offset_s:+.1f} s off: start chrony or ntpd on it"
@@ -60,13 +81,15 @@ def complaints(host: HostSpec, health: Health) -> Iterator[str]:
         yield f"It is busy: load {health.load:.1f} on {health.processors} processors"
     if not health.versions.get("rsync"):
         yield "No rsync: files go by SFTP, more slowly; `apt-get install rsync`"
+    if not health.versions.get("netem"):
+        yield "No netem: noise can only be loss and a rate"
 
 
 def as_document(site: Site, looked: Looked) -> dict[str, Any]:
     """Write what was found for programs."""
     return {
         "site": site.name,
-        "ok": all(each.ok for each in looked.health.values()),
+        "ok": looked.ok,
         "hosts": [
             {
                 "host": host.name,
@@ -89,37 +112,63 @@ def as_document(site: Site, looked: Looked) -> dict[str, Any]:
 def show_table(site: Site, looked: Looked) -> None:
     """Show what was found, a line to a host, and what is wrong below."""
     columns = ("host", "roles", "ping", "ssh", "disk", "clock", "load", "versions")
-    print_fitted(
+    gone = print_fitted(
         columns,
         [_row(host, looked.health[host.name]) for host in site.hosts],
         right=("ping", "disk", "clock", "load"),
         spare=("versions", "roles"),
     )
-    for host in site.hosts:
-        for said in complaints(host, looked.health[host.name]):
-            show(f"{host.name}: {said}")
+    if "versions" in gone:
+        _show_alike((name, _versions_text(health)) for name, health in looked.health.items())
+    _show_alike(
+        (host.name, said)
+        for host in site.hosts
+        for said in complaints(host, looked.health[host.name])
+    )
     if looked.pairs:
         _show_pairs(looked)
 
 
-def _row(host: HostSpec, health: Health) -> tuple[str | Text, ...]:
+def _show_alike(said: Iterable[tuple[str, str]]) -> None:
+    """Show what is said of hosts, once for all of which the same is said."""
+    alike: dict[str, list[str]] = {}
+    for name, text in said:
+        if text:
+            alike.setdefault(text, []).append(name)
+    for text, names in alike.items():
+        show(f"{', '.join(names)}: {text}")
+
+
+def _versions_text(health: Health) -> str:
     system = [health.versions.get(each, "") for each in ("system", "kernel")]
     programs = [
         f"{name} {health.versions[name]}"
         for name in ("rsync", "python3")
         if health.versions.get(name)
     ]
+    return joined([*system, *programs])
+
+
+def _row(host: HostSpec, health: Health) -> tuple[str | Text, ...]:
     ping, offset = health.ping_ms, health.clock_offset_s
     return (
         host.name,
         ", ".join(host.roles),
         Text("no answer", style="yellow") if ping is None else f"{ping:.1f} ms",
-        Text("ok", style="green") if health.ok else Text("failed", style="red"),
-        "" if health.free_bytes is None else f"{health.free_bytes / 1e9:,.1f} GB",
+        Text("failed", style="red") if health.ssh_error else Text("ok", style="green"),
+        _space_text(health.free_bytes),
         "" if offset is None else f"{offset:+.3f} s",
         "" if health.load is None else f"{health.load:.2f}/{health.processors}",
-        joined([*system, *programs]),
+        _versions_text(health),
     )
+
+
+def _space_text(free_bytes: int | None) -> str | Text:
+    if free_bytes is None:
+        return ""
+    if not free_bytes:
+        return Text("full", style="red")
+    return f"{free_bytes / 1e6:,.0f} MB" if free_bytes < 1e9 else f"{free_bytes / 1e9:,.1f} GB"
 
 
 def _show_pairs(looked: Looked) -> None:
@@ -128,6 +177,11 @@ def _show_pairs(looked: Looked) -> None:
         [one, *(_trip(looked, one, other) for other in names)] for one in names
     ]
     print_fitted(("ping from, ms", *names), rows, right=names)
+    for one, other in looked.apart:
+        show(
+            f"{one} doesn't reach {other}: no answer to its pings. Look at cables, routes and "
+            f"firewalls between them, and whether {one} has `ping`"
+        )
 
 
 def _trip(looked: Looked, one: str, other: str) -> str | Text:

@@ -98,10 +98,12 @@ def _cells(view: CampaignView) -> tuple[str, ...]:
 
 
 def _show_one(lab: Lab, campaign: Campaign, as_json: bool) -> None:
+    from fieldlab.cli.campaign_hosts import hosts_of
     from fieldlab.cli.campaign_views import campaign_document, look, results_table
     from fieldlab.store.queries import running_attempts
 
     view = look(lab, campaign)
+    hosts = hosts_of(lab, campaign)
     signs = lab.store.live_engines(campaign.id)
     with lab.database.read() as connection:
         running = running_attempts(connection, campaign, limit=_MOST_RUNNING)
@@ -114,6 +116,7 @@ def _show_one(lab: Lab, campaign: Campaign, as_json: bool) -> None:
                 "database": lab.database.place,
                 "live_engines": [_engine_document(each) for each in signs],
                 "running_trials": [_running_document(each) for each in running],
+                **hosts.document(),
             }
         )
         return
@@ -121,6 +124,7 @@ def _show_one(lab: Lab, campaign: Campaign, as_json: bool) -> None:
     show_facts(
         [
             *_figures(view),
+            ("hosts", hosts.wanting(view)),
             *_engines(signs, view),
             *_running(running),
             ("started", local_time(campaign.started_at)),
@@ -133,10 +137,10 @@ def _show_one(lab: Lab, campaign: Campaign, as_json: bool) -> None:
 
 
 def _figures(view: CampaignView) -> Iterator[tuple[str, str]]:
-    from fieldlab.cli.campaign_views import counts_text, failure_lines
+    from fieldlab.cli.campaign_views import counts_text, failure_lines, note_text
 
     campaign, activity = view.campaign, view.activity
-    yield "why", campaign.note if view.state in _EXPLAINED else ""
+    yield "why", note_text(campaign) if view.state in _EXPLAINED else ""
     yield "done", f"{progress_text(campaign)}: {counts_text(view)}"
     if activity is not None:
         again = "" if campaign.definition.takes_points else " to be tried again"

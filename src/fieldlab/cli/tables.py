@@ -39,19 +39,26 @@ def print_fitted(
     *,
     right: Iterable[str] = (),
     spare: Sequence[str] = (),
-) -> None:
+) -> Sequence[str]:
     """Print a table, a line to a row; without the ``spare`` columns where the screen is narrow.
 
     They go one after the other, as few as possible. What remains is never folded nor cut.
+
+    Returns
+    -------
+    Sequence[str]
+        The columns that were left out.
     """
     screen, wide = console().width, console()
     wide.whole = True
-    made = _made(columns, rows, right, ())
+    made, gone = _made(columns, rows, right, ()), spare[:0]
     for number in range(1, len(spare) + 1):
         if Measurement.get(wide, wide.options, made).maximum <= screen:
             break
-        made = _made(columns, rows, right, spare[:number])
+        gone = spare[:number]
+        made = _made(columns, rows, right, gone)
     print_whole(made)
+    return gone
 
 
 def _made(

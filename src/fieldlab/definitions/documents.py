@@ -13,6 +13,8 @@ from fieldlab.domain.fields import Key, key_part
 
 #: values in one definition, aliases written out; a longer list is better computed
 MOST_VALUES = 200_000
+#: of an integer that Python still writes in decimals
+_MOST_BITS = 14_000
 #: lists and mappings inside each other
 DEEPEST = 40
 
@@ -112,6 +114,9 @@ class Plainer:
                 f"{value} is not a finite number",
                 "Leave it out, or write it as text in quotes if your program reads that",
             )
+            return None
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            self._note(key, "a number has too many digits", "Write fewer")
             return None
         # Subclasses, such as those of numpy and of enum, become what they stand for.
         for kind in (bool, int, float):

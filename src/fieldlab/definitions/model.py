@@ -16,6 +16,7 @@ from fieldlab.definitions.validators import (
     as_seconds,
     as_word,
     checked_argument,
+    checked_beside,
     checked_call,
     checked_file,
     checked_name,
@@ -219,7 +220,7 @@ class SshExecutor(Part):
         json_schema_extra={"maximum": MOST_SLOTS},
     )
     tags: list[str] = Field(default=[], description="Only hosts that have all of these tags.")
-    send: list[Annotated[str, AfterValidator(checked_file)]] = Field(
+    send: list[Annotated[str, AfterValidator(checked_beside)]] = Field(
         default=[],
         description="Files and folders beside the definition that every attempt gets on its hosts.",
     )

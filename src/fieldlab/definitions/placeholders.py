@@ -1,12 +1,12 @@
 """``{name}`` in the words of a command: which parameters it uses, and whether it can be filled.
 
-The grammar is that of ``str.format`` with bare names only: ``{{`` and ``}}`` are literal braces.
+The grammar is that of ``str.format`` with names only: ``{{`` and ``}}`` are literal braces.
 """
 
 from __future__ import annotations
 
 import string
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from fieldlab.definitions.hints import suggestion
 from fieldlab.domain.definition import PLACEHOLDERS
@@ -16,8 +16,13 @@ from fieldlab.domain.fields import Key
 _LITERAL = "Write {{ and }} for literal braces"
 
 
-def names_in(text: str) -> list[str]:
+def names_in(text: str, is_name: Callable[[str], bool] = str.isidentifier) -> list[str]:
     """List the names that ``text`` asks for.
+
+    Parameters
+    ----------
+    is_name
+        Says what can be a name.
 
     Raises
     ------
@@ -32,7 +37,7 @@ def names_in(text: str) -> list[str]:
     for _, name, form, conversion in parts:
         if name is None:
             continue
-        if form or conversion or not name.isidentifier():
+        if form or conversion or not is_name(name):
             whole = name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
             raise BadInput(
                 f"the placeholder {{{whole}}} is not just a name",

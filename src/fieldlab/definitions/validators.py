@@ -119,6 +119,18 @@ def checked_file(text: str) -> str:
     return str(path)
 
 
+def checked_beside(text: str) -> str:
+    """Let the name of a file or folder beside the definition pass."""
+    path = PurePosixPath(text)
+    if "{" in text or "\0" in text or not path.parts or path.is_absolute() or ".." in path.parts:
+        raise BadInput(
+            f"{text!r} doesn't lie beside the definition",
+            remedy="Name files and folders beside the definition, such as input.dat or config; "
+            "what lies elsewhere must be copied or linked there, or be on the hosts already",
+        )
+    return str(path)
+
+
 def checked_pattern(text: str) -> str:
     """Let a regular expression with one value in it pass."""
     try:

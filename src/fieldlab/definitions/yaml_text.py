@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from io import StringIO
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -60,6 +62,7 @@ def parse_yaml(text: str, file: str) -> tuple[Any, YamlPlaces, list[Problem]]:
         It isn't YAML.
     """
     yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = partial(_Composer, file)  # type: ignore[assignment]  # called with a loader
     try:
         root = yaml.compose(StringIO(text))
         builder = _Builder(yaml.constructor, file)
@@ -75,6 +78,24 @@ def parse_yaml(text: str, file: str) -> tuple[Any, YamlPlaces, list[Problem]]:
     except RecursionError:
         raise too_deep(file) from None
     return data, YamlPlaces(root), builder.problems
+
+
+class _Composer(Composer):
+    """Makes nodes of a text, and stops where they are nested too deep to be of use."""
+
+    def __init__(self, file: str, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False  # YAML allows them: the later one holds
+        self._file = file
+        self._nested = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self._nested > DEEPEST:
+            raise too_deep(self._file, int(self.parser.peek_event().start_mark.line) + 1)
+        self._nested += 1
+        node = super().compose_node(parent, index)
+        self._nested -= 1
+        return node
 
 
 class _Builder:

@@ -279,6 +279,8 @@ class HostsLost(HostError):
     """Too few hosts have answered for a long time."""
 
     code = "hosts-lost"
+    #: how every such error begins, and why a campaign stands that goes on by itself
+    opening: ClassVar[str] = "Too few hosts"
 
 
 class TransferFailed(HostError):

@@ -53,6 +53,8 @@ class Site:
     ssh_config: str = ""
     #: a host that hasn't answered for so long is away, s
     patience_s: float = 15.0
+    #: file that describes it, for what is said of it
+    file: str = field(default="", compare=False)
 
     def with_role(self, role: str) -> Sequence[HostSpec]:
         """List the hosts that a role can be given to; "" is any."""
@@ -67,6 +69,10 @@ class Health:
     ping_ms: float | None = None
     #: why ssh can't be used; "" if it can
     ssh_error: str = ""
+    #: why no folder can be made in the host's own; "" if one can
+    folder_error: str = ""
+    #: why its interface can't be used; "" if it can
+    interface_error: str = ""
     #: identifies this boot; "" where the machine doesn't say
     boot_id: str = ""
     #: free on the disk of the host's folder, bytes
@@ -82,7 +88,13 @@ class Health:
     @property
     def ok(self) -> bool:
         """Whether trials can run there."""
-        return not self.ssh_error
+        errors = self.ssh_error, self.folder_error, self.interface_error
+        return not any(errors) and not self.disk_is_full
+
+    @property
+    def disk_is_full(self) -> bool:
+        """Whether nothing more can be written there."""
+        return self.free_bytes == 0
 
 
 class HostState(StrEnum):

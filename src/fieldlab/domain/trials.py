@@ -29,9 +29,13 @@ class AttemptState(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    #: its engine died, so nobody knows how it would have ended
+    #: its engine died or was stopped, so nobody knows how it would have ended
     LOST = "lost"
     CANCELLED = "cancelled"
+
+
+#: end status of an attempt that is lost because its engine was stopped, which is no failure
+STOPPED = "stopped"
 
 
 class CampaignState(StrEnum):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fieldlab.domain.durations import format_duration
-from fieldlab.domain.errors import sentences
+from fieldlab.domain.errors import HostsLost, sentences
 from fieldlab.domain.messages import Envelope
 from fieldlab.domain.notifying import DISK_TOPIC, PROGRESS_TOPIC
 from fieldlab.domain.sites import HostState
@@ -63,6 +63,9 @@ def campaign_report(envelope: Envelope, campaign: Campaign) -> Report:
         remedy = f"See why with `fieldlab explain {name}`, and go on with `fieldlab resume {name}`"
     elif state is CampaignState.CANCELLED:
         remedy = ""
+    elif state is CampaignState.PAUSED and reason.startswith(HostsLost.opening):
+        urgency = Urgency.WARNING
+        remedy = "It goes on by itself when they are back"
     first = f"{name} {verb}: {'; '.join(filter(None, [reason, _counts(campaign)]))}"
     return Report(
         subject=subject,

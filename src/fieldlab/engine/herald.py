@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from fieldlab.domain.errors import BadInput, UnknownName
+from fieldlab.domain.errors import BadInput, FieldlabError, UnknownName
 from fieldlab.domain.messages import DeliveryPolicy, Envelope
+from fieldlab.domain.notifying import PROGRESS_TOPIC
 from fieldlab.domain.waiting import wait_at_most
 from fieldlab.engine.digest import (
     Report,
@@ -69,7 +71,8 @@ class Herald(Actor):
         self._digest_s = digest_s
         self._place = place
         self._hurried = asyncio.Event()
-        self._gathered: list[Report] = []
+        #: what is to be told, and of what that was made
+        self._gathered: list[tuple[Envelope, Report]] = []
         self._sending: asyncio.Task[None] | None = None
         #: ids of what was told, should it come again
         self._told: set[str] = set()
@@ -94,7 +97,7 @@ class Herald(Actor):
             self._gathered = []
             self._sending = asyncio.create_task(self._send(envelope.sent_at))
         sending = self._sending
-        self._gathered.append(report)
+        self._gathered.append((envelope, report))
         try:
             await asyncio.shield(sending)
         except asyncio.CancelledError:  # all that was gathered is given back
@@ -128,4 +131,16 @@ class Herald(Actor):
         if self._hurried.is_set():
             await asyncio.sleep(GATHER_S)
         gathered, self._gathered, self._sending = self._gathered, [], None
-        await self._notifier.send(digest(gathered, self._place))
+        reports = [await self._as_it_stands(*each) for each in gathered]
+        await self._notifier.send(digest(reports, self._place))
+
+    async def _as_it_stands(self, envelope: Envelope, report: Report) -> Report:
+        """Tell of a campaign's step with what is recorded by now: trials that ran have ended since.
+
+        How far it is stands beside the share of its trials, and stays what it was.
+        """
+        if envelope.topic == PROGRESS_TOPIC or not envelope.topic.startswith("campaign."):
+            return report
+        with contextlib.suppress(FieldlabError):  # what was read before is good enough
+            return await self._report(envelope) or report
+        return report

@@ -180,7 +180,7 @@ class CommandRunner:
                     contents[name] = content_of(path)
         except BadResult as error:
             unread = error
-        outcome = Outcome(exits={process.name: status}, files=contents)
+        outcome = Outcome(exits={process.name: status}, files=contents, processes=(process,))
         judged = self.tool.judge(outcome)
         if judged.failure is not None:
             words = " ".join(json.dumps(word) for word in process.command.argv)[:TAIL]

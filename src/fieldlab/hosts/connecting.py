@@ -83,9 +83,11 @@ async def _connect_once(spec: HostSpec, site: Site) -> list[asyncssh.SSHClientCo
     made: list[asyncssh.SSHClientConnection] = []
     try:
         for jump in filter(None, (each.strip() for each in spec.jump.split(","))):
-            name = f"{spec.name}'s jump host"
-            made.insert(0, await _open(name, jump_spec(jump, spec), site, made))
-        made.insert(0, await _open(spec.name, spec, site, made))
+            gate = jump_spec(jump, spec)
+            whom = f"the jump host of '{spec.name}' ({gate.identity})"
+            made.insert(0, await _open(whom, gate, site, made))
+        whom = f"host '{spec.name}' ({spec.identity})"
+        made.insert(0, await _open(whom, spec, site, made))
     except BaseException:
         for connection in made:
             connection.abort()
@@ -115,10 +117,10 @@ def jump_spec(jump: str, spec: HostSpec) -> HostSpec:
 
 
 async def _open(
-    name: str, spec: HostSpec, site: Site, carriers: Sequence[asyncssh.SSHClientConnection]
+    whom: str, spec: HostSpec, site: Site, carriers: Sequence[asyncssh.SSHClientConnection]
 ) -> asyncssh.SSHClientConnection:
     doorkeeper = _Doorkeeper()
-    async with _explained(name, spec, site, doorkeeper):
+    async with _explained(whom, spec, site, doorkeeper):
         options = _options(spec, site)
         return await asyncssh.connect(
             spec.address,
@@ -170,20 +172,37 @@ def known_hosts(site: Site) -> Path:
     return Path(site.known_hosts or "~/.ssh/known_hosts").expanduser()
 
 
+def key_files(spec: HostSpec, site: Site) -> list[Path]:
+    """List the files of host keys that a connection goes by: absolute, the first one first."""
+    if site.known_hosts:
+        return [known_hosts(site).absolute()]
+    given: dict[str, object] = {"host": spec.address, "client_keys": None}
+    if site.ssh_config:
+        given["config"] = [str(Path(site.ssh_config).expanduser())]
+    named = asyncssh.SSHClientConnectionOptions(**given).known_hosts
+    if isinstance(named, list) and named:
+        return [Path(str(each)).expanduser().absolute() for each in named]
+    return [known_hosts(site).absolute()]
+
+
+def _capital(whom: str) -> str:
+    return whom[:1].upper() + whom[1:]
+
+
 @asynccontextmanager
 async def _explained(
-    name: str, spec: HostSpec, site: Site, doorkeeper: _Doorkeeper
+    whom: str, spec: HostSpec, site: Site, doorkeeper: _Doorkeeper
 ) -> AsyncIterator[None]:
-    where = f"'{name}' ({spec.identity})" if name else spec.identity
+    begin = _capital(whom)
     try:
         yield
     except FieldlabError:
         raise
     except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
-        raise _refused_key(where, spec, site, doorkeeper, error) from error
+        raise _refused_key(whom, spec, site, doorkeeper, error) from error
     except asyncssh.PermissionDenied as error:
         raise HostLoginRefused(
-            f"Host {where} doesn't let "
+            f"{begin} doesn't let "
             + (f"'{spec.user}' in" if spec.user else "you in")
             + (f" with the key {spec.key}" if spec.key else ""),
             remedy="Put the public key into ~/.ssh/authorized_keys there, as with `ssh-copy-id"
@@ -192,69 +211,74 @@ async def _explained(
         ) from error
     except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError) as error:
         raise BadInput(
-            f"The private key of {where}, {spec.key or '~/.ssh'}, can't be used: {error}",
+            f"The private key for {whom}, {spec.key or '~/.ssh'}, can't be used: {error}",
             remedy="If it has a passphrase, hand it to an agent with `ssh-add` and leave `key` out",
         ) from error
     except TimeoutError as error:
         raise HostUnreachable(
-            f"Host {where} doesn't answer within {connect_s(site):g} s",
+            f"{begin} doesn't answer within {connect_s(site):g} s",
             remedy=f"Look whether it is on and the network reaches it: `ping {spec.address}`",
         ) from error
     except asyncssh.ConfigParseError as error:
-        raise BadInput(f"The ssh configuration for {where} can't be read: {error}") from error
+        raise BadInput(
+            f"The ssh configuration for {whom} can't be read: {error}",
+            remedy="Correct it, or name another file as the site's `ssh_config`",
+        ) from error
     except asyncssh.Error as error:
         raise HostUnreachable(
-            f"Host {where} ended the connection: {error.reason}",
+            f"{begin} ended the connection: {error.reason}",
             remedy=f"Try it by hand: `ssh -v -p {spec.port} {spec.address}`",
         ) from error
     except OSError as error:
-        raise _explain_system(where, spec, error) from error
+        raise _explain_system(whom, spec, error) from error
 
 
-def _explain_system(where: str, spec: HostSpec, error: OSError) -> FieldlabError:
+def _explain_system(whom: str, spec: HostSpec, error: OSError) -> FieldlabError:
     if error.filename and os.fspath(error.filename) != spec.address:
         return BadInput(
-            f"For host {where}, {error.filename} can't be read: {error.strerror}",
+            f"For {whom}, {error.filename} can't be read: {error.strerror}",
             remedy="Correct `key`, `known_hosts` or `ssh_config` of the site, "
             "or the file's permissions",
         )
     if isinstance(error, socket.gaierror):
         return HostUnreachable(
-            f"Nobody knows the address of host {where}",
+            f"Nobody knows the address of {whom}",
             remedy="Correct `address`, or add it to DNS, /etc/hosts or ~/.ssh/config",
         )
     if isinstance(error, ConnectionRefusedError):
         return HostUnreachable(
-            f"Host {where} refuses the connection: no sshd listens there",
+            f"{_capital(whom)} refuses the connection: no sshd listens there",
             remedy="Start sshd on it, or correct `port`",
         )
+    # asyncio's own words name its call and the address once more
+    why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
     return HostUnreachable(
-        f"Host {where} can't be reached: {error.strerror or error}",
+        f"{_capital(whom)} can't be reached: {why}",
         remedy=f"Look whether it is on and the network reaches it: `ping {spec.address}`",
     )
 
 
 def _refused_key(
-    where: str, spec: HostSpec, site: Site, doorkeeper: _Doorkeeper, error: asyncssh.Error
+    whom: str, spec: HostSpec, site: Site, doorkeeper: _Doorkeeper, error: asyncssh.Error
 ) -> FieldlabError:
     file, key = known_hosts(site), doorkeeper.shown
     name = spec.address if spec.port == 22 else f"[{spec.address}]:{spec.port}"
     known = _is_known(file, spec)
     if key is None and not known:
         return HostUnreachable(
-            f"Host {where} and this machine have no way to talk in common: {error.reason}",
+            f"{_capital(whom)} and this machine have no way to talk in common: {error.reason}",
             remedy="Update the sshd there",
         )
     found = f", {key.get_fingerprint()} ({key.get_algorithm()})" if key is not None else ""
     accept = f"`ssh-keyscan -p {spec.port} {shlex.quote(spec.address)} >> {shlex.quote(str(file))}`"
     if not known:
         return HostKeyRefused(
-            f"The key of host {where}{found}, is unknown",
+            f"The key of {whom}{found}, is unknown",
             remedy="Compare it with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` says "
             f"on the machine; if it is the same, accept it with {accept}",
         )
     return HostKeyRefused(
-        f"The key of host {where}{found}, isn't the one that {file} has: another machine answers, "
+        f"The key of {whom}{found}, isn't the one that {file} has: another machine answers, "
         "or it was installed anew",
         remedy="Compare it with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` says on "
         f"the machine; if it is the same, forget the old one with `ssh-keygen -f "

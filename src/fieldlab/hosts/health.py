@@ -10,24 +10,40 @@ from collections.abc import Mapping, Sequence
 import tenacity
 
 from fieldlab.domain.commands import Command
-from fieldlab.domain.errors import FieldlabError
+from fieldlab.domain.errors import FieldlabError, sentences
 from fieldlab.domain.sites import Health, HostSpec
 from fieldlab.hosts.channels import Conversation
 from fieldlab.hosts.links import Links
+from fieldlab.hosts.remote_script import folder_name
 from fieldlab.ports.host import Host
 
 #: an answer to a ping is waited for so long, s
 _PING_S = 1
 #: pings that one machine sends at the same time
 _PAIRS_AT_ONCE = 8
+#: tries of one machine to reach another one: a packet may be lost
+_PAIR_TRIES = 3
 _ROUND_TRIP = re.compile(r"time[=<]([0-9.]+) ?ms")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)+[^\s,;]*|[0-9]+")
 
-#: a line names the folder, in octal; it answers in lines "word rest"
+#: makes the folder as a command does, and one in it, as attempts do
+_TRY_FOLDER = (
+    'fl_e=$( { umask 077; mkdir -p -- "$fl_d" && mkdir -- "$fl_d/.fieldlab-look-$$" && '
+    'rmdir -- "$fl_d/.fieldlab-look-$$"; } 2>&1 ) || echo "folder $fl_e"; '
+)
+#: a namespace's own interfaces are in /proc/net/dev; `ip` knows other names of them, too
+_TRY_INTERFACE = (
+    'fl_n=; while read -r fl_x fl_y; do case $fl_x in *:*) fl_n="$fl_n ${fl_x%%:*}";; esac; '
+    'done </proc/net/dev; case "$fl_n " in *" $fl_i "*) ;; '
+    '*) [ -z "$fl_i" ] || ip link show dev "$fl_i" >/dev/null 2>&1 || '
+    "echo interface there are$fl_n;; esac; "
+)
+#: two lines name the folder and the interface, in octal; it answers in lines "word rest"
 LOOK = (
-    "exec /bin/sh -c 'IFS= read -r fl_d; echo clock $(date +%s.%N); "
-    'fl_d=$(printf %b. "$fl_d"); fl_d=${fl_d%.}; '
+    "exec /bin/sh -c 'IFS= read -r fl_d; IFS= read -r fl_i; echo clock $(date +%s.%N); "
+    'fl_d=$(printf %b. "$fl_d"); fl_d=${fl_d%.}; fl_i=$(printf %b. "$fl_i"); fl_i=${fl_i%.}; '
     "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; "
+    f"{_TRY_FOLDER}{_TRY_INTERFACE}"
     "read -r fl_l fl_x </proc/loadavg && echo load $fl_l; "
     "echo processors $(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); "
     'until [ -e "$fl_d" ]; do case $fl_d in */*) fl_d=${fl_d%/*}; fl_d=${fl_d:-/};; '
@@ -95,27 +111,57 @@ async def look(spec: HostSpec, links: Links) -> Health:
     pinging = asyncio.ensure_future(ping(spec.address, 3))
     try:
         try:
-            folder = b"".join(b"\\0%03o" % byte for byte in spec.directory.encode())
-            talk = await links.ask(LOOK, folder + b"\n")
+            talk = await links.ask(LOOK, look_lines(spec))
         except FieldlabError as error:
             return Health(ping_ms=(await pinging)[1], ssh_error=str(error))
-        return _health(talk, links.boot_id, (await pinging)[1])
+        return _health(spec, talk, links.boot_id, (await pinging)[1])
     finally:
         pinging.cancel()
 
 
-def _health(talk: Conversation, boot_id: str, ping_ms: float | None) -> Health:
+def look_lines(spec: HostSpec) -> bytes:
+    """Say to :data:`LOOK` what to look at."""
+    texts = folder_name(spec.directory), spec.interface
+    lines = [b"".join(b"\\0%03o" % byte for byte in text.encode()) for text in texts]
+    return b"".join(line + b"\n" for line in lines)
+
+
+def _free_bytes(said: str) -> int | None:
+    """Read a line of `df`; what has no blocks at all, such as /proc, doesn't say."""
+    _, blocks, _, free, *_ = [*said.split(), "", "", "", ""]
+    return int(free) * 1024 if free.isdigit() and blocks != "0" else None
+
+
+def _folder_error(spec: HostSpec, said: str | None) -> str:
+    if said is None:
+        return ""
+    return sentences(
+        f"No folder can be made in {spec.directory}: {said or 'nobody says why'}",
+        "Correct `directory` of the host, or give its user the right to make it",
+    )
+
+
+def _interface_error(spec: HostSpec, said: str | None) -> str:
+    if said is None:
+        return ""
+    return sentences(
+        f"It has no interface '{spec.interface}'; {said}", "Correct `interface` of the host"
+    )
+
+
+def _health(spec: HostSpec, talk: Conversation, boot_id: str, ping_ms: float | None) -> Health:
     said: dict[str, str] = {}
     for line in talk.stdout.kept.decode(errors="replace").splitlines():
         word, _, rest = line.partition(" ")
         said.setdefault(word, rest.strip())
     clock, load, processors = (said.get(each, "") for each in ("clock", "load", "processors"))
-    disk = said.get("disk", "").split()
     middle = (talk.asked + talk.first_heard) / 2
     return Health(
         ping_ms=ping_ms,
+        folder_error=_folder_error(spec, said.get("folder")),
+        interface_error=_interface_error(spec, said.get("interface")),
         boot_id=boot_id,
-        free_bytes=int(disk[3]) * 1024 if len(disk) > 3 and disk[3].isdigit() else None,
+        free_bytes=_free_bytes(said.get("disk", "")),
         clock_offset_s=float(clock) - middle if re.fullmatch(r"[0-9.]+", clock) else None,
         load=float(load) if re.fullmatch(r"[0-9.]+", load) else None,
         processors=int(processors) if processors.isdigit() else None,
@@ -144,7 +190,10 @@ async def reachability(
 
     async def one(a: Host, b: Host) -> float | None:
         async with turns[a.spec.name]:
-            return await _from_there(a, b.spec)
+            for _ in range(_PAIR_TRIES):
+                if (trip := await _from_there(a, b.spec)) is not None:
+                    return trip
+            return None
 
     trips = await asyncio.gather(*(one(a, b) for a, b in pairs))
     return {(a.spec.name, b.spec.name): trip for (a, b), trip in zip(pairs, trips, strict=True)}

@@ -63,11 +63,15 @@ class Link:
                 said = await self._guard.until_said(b"\n\n")
         except (TimeoutError, asyncssh.Error, OSError) as error:
             self.abort()
+            why = str(error) or f"no answer within {CONNECT_S:g} s"
             raise HostUnreachable(
-                f"Host '{self.spec.name}' lets us in but doesn't run a program: {error}",
+                f"Host '{self.spec.name}' lets us in but doesn't run a program: {why}",
                 remedy="Look at what its login shell and sshd say; `MaxSessions` must be at "
                 f"least 2: `ssh -p {self.spec.port} {self.spec.address} true`",
             ) from error
+        except BaseException:  # nobody else has it yet
+            self.abort()
+            raise
         self.facts = _facts(said)
         self._heart = asyncio.create_task(self._beat())
 

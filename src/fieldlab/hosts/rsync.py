@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fieldlab.domain.errors import HostUnreachable, MachineError, TransferFailed
 from fieldlab.domain.sites import HostSpec, Site
-from fieldlab.hosts.connecting import KEEPALIVES, connect_s, jump_spec, known_hosts
+from fieldlab.hosts.connecting import KEEPALIVES, connect_s, jump_spec, key_files
 from fieldlab.hosts.links import broke
 
 #: rsync's own: the connection couldn't be made, broke or fell silent
@@ -137,9 +137,10 @@ def ssh_config(spec: HostSpec, site: Site) -> str:
         f"  ServerAliveInterval {max(1, round(site.patience_s / KEEPALIVES))}",
         f"  ServerAliveCountMax {KEEPALIVES}",
     ]
-    if site.known_hosts:
-        lines.append(f"  UserKnownHostsFile {_quoted(known_hosts(site))}")
-        lines.append("  GlobalKnownHostsFile none")
+    # OpenSSH's own ~ is the passwd's, whatever $HOME is
+    known = dict.fromkeys(file for each in (spec, *jumps) for file in key_files(each, site))
+    lines.append("  UserKnownHostsFile " + " ".join(map(_quoted, known)))
+    lines.append("  GlobalKnownHostsFile none")
     if spec.key:
         lines.append(f"  IdentityFile {_quoted(Path(spec.key).expanduser())}")
     hosts = [f"Host {_pattern(spec.address)}", *_reach(spec, jumps)]

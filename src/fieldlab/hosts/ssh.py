@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from fieldlab.domain.commands import Command, ExitStatus
-from fieldlab.domain.errors import BadInput, HostError, HostUnreachable, MachineError
+from fieldlab.domain.errors import (
+    BadInput,
+    HostError,
+    HostUnreachable,
+    MachineError,
+    TransferFailed,
+)
 from fieldlab.domain.sites import Health, HostSpec, Site
 from fieldlab.hosts import health, power, transfer
 from fieldlab.hosts.channels import Conversation
@@ -161,7 +167,7 @@ class SshHost:
             some = [folder_name(each) for each in folders[first : first + _FOLDERS_AT_ONCE]]
             ran = await self.run(Command(argv=("rm", "-rf", "--", *some)))
             if not ran.exit.ok:
-                raise HostError(
+                raise TransferFailed(
                     f"Folders can't be removed on host '{self._spec.name}': "
                     + ran.stderr[:500].decode(errors="replace").strip(),
                     remedy="Look who owns them",

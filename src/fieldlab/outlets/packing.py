@@ -38,7 +38,7 @@ def pack_folder(folder: Path) -> Path:
     try:
         with (
             part.open("wb") as file,
-            zstandard.ZstdCompressor(threads=-1).stream_writer(file, closefd=False) as packed,
+            zstandard.ZstdCompressor().stream_writer(file, closefd=False) as packed,
             tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
         ):
             archive.add(folder, arcname=folder.name, filter=_anybodys)

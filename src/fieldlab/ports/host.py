@@ -140,6 +140,8 @@ class Host(Protocol):
         ------
         BadInput
             One isn't below the host's folder for attempts.
+        TransferFailed
+            The machine refuses it.
         """
         ...
 

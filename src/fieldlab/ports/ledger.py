@@ -32,6 +32,8 @@ class HostStanding:
     held_at: datetime | None = None
     #: engine that held it before
     last_engine_id: str = ""
+    #: when its power was last cycled
+    power_cycled_at: datetime | None = None
     checked_at: datetime | None = None
     health: Health | None = None
 
@@ -48,7 +50,8 @@ class Hold:
     purpose: str = ""
     #: let nobody else have those that get free, until all are
     reserve: bool = False
-    #: also take hosts in other states than ready: to look after them
+    #: also take hosts in other states than ready, and those that somebody waits for: to look after
+    #: them
     any_state: bool = False
 
 
@@ -84,7 +87,17 @@ class HostLedger(Protocol):
     def change(
         self, identity: str, expected: HostState, target: HostState, *, by: str, why: str
     ) -> bool:
-        """Take a host from one state to another; False if it is in another one by now."""
+        """Take a host from one state to another.
+
+        Returns
+        -------
+        bool
+            False, with nothing changed: it is in another state by now, or another engine holds it.
+        """
+        ...
+
+    def note_power_cycle(self, identity: str) -> None:
+        """Write down that a host's power is cycled now."""
         ...
 
     def observe(self, identity: str, health: Health) -> None:

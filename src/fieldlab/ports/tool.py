@@ -87,6 +87,8 @@ class Outcome:
     exits: Mapping[str, ExitStatus]
     #: name → content, "process/name" for a process that has one; a file that isn't there is absent
     files: Mapping[str, bytes] = field(default_factory=dict)
+    #: the processes as they were planned
+    processes: tuple[Process, ...] = ()
 
     @property
     def exit(self) -> ExitStatus:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -72,6 +73,30 @@ class Settings:
         return self.home / "status" / f"{campaign}.csv"
 
 
+class Findings:
+    """Gathers what is wrong in all parts of a profile, to say it together."""
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+
+    def add(self, problems: Iterable[Problem]) -> None:
+        """Take some down."""
+        self._problems += problems
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Take down what is wrong with a part, and go on."""
+        try:
+            yield
+        except BadInput as error:
+            self.add(error.problems)
+
+    def tell(self) -> None:
+        """Raise BadInput if anything was found."""
+        if self._problems:
+            raise BadInput.of(self._problems)
+
+
 def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Find the lab that a folder belongs to.
 
@@ -86,15 +111,24 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] = os.env
     """
     here = current_folder() / (start or "")
     root = next((each for each in (here, *here.parents) if _is_root(each)), here)
-    profile = _read_profile(root / PROFILE)
+    path, found = root / PROFILE, Findings()
+    profile = _read_profile(path, found)
     home = Path(environ.get("FIELDLAB_HOME") or root / profile.get("home", FOLDER)).absolute()
     database = environ.get("FIELDLAB_DATABASE") or _from(root, profile.get("database", ""))
+    provenance, sites, notify = ProvenanceSettings(), {}, NotifySettings()
+    with found.gathered():
+        provenance = _provenance(path, profile.get(PROVENANCE, {}), environ)
+    with found.gathered():
+        sites = _sites(path, profile, home)
+    with found.gathered():
+        notify = read_notify(profile.get(NOTIFY, {}), str(path), str(root), environ)
+    found.tell()
     return Settings(
         home=home,
         database=database or f"sqlite:///{home / 'lab.db'}",
-        provenance=_provenance(root / PROFILE, profile.get(PROVENANCE, {}), environ),
-        sites=_sites(root / PROFILE, profile, home),
-        notify=read_notify(profile.get(NOTIFY, {}), str(root / PROFILE), str(root), environ),
+        provenance=provenance,
+        sites=sites,
+        notify=notify,
     )
 
 
@@ -130,7 +164,7 @@ def _provenance(
     return ProvenanceSettings(**read)
 
 
-def _sites(path: Path, profile: Mapping[str, Any], home: Path) -> Mapping[str, Site]:
+def _sites(path: Path, profile: Mapping[str, Any], home: Path) -> dict[str, Site]:
     """Read the sites of a profile, and that of the sandbox."""
     if _SITES not in profile and not os.path.exists(home / "sandbox"):  # noqa: PTH110 - as below
         return {}
@@ -181,7 +215,8 @@ def _is_root(folder: Path) -> bool:
         return False
 
 
-def _read_profile(path: Path) -> dict[str, Any]:
+def _read_profile(path: Path, found: Findings) -> dict[str, Any]:
+    """Read the file without what is wrong at its top; a file that can't be read at all raises."""
     if not os.path.isfile(path):  # noqa: PTH113 - false, too, where it can't be seen
         return {}
     try:
@@ -212,6 +247,6 @@ def _read_profile(path: Path) -> dict[str, Any]:
         for table in _TABLES
         if not isinstance(profile.get(table, {}), dict)
     ]
-    if problems:
-        raise BadInput.of(problems)
-    return profile
+    found.add(problems)
+    wrong = {each.key[0] for each in problems}
+    return {key: value for key, value in profile.items() if key not in wrong}

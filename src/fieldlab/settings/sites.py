@@ -62,8 +62,10 @@ def _folder(value: object) -> str:
     what = _text(value)
     if what or not isinstance(value, str):
         return what
-    path = PurePosixPath(value.removeprefix("~/"))
-    if ".." in path.parts or not path.name or value == "~":
+    path = PurePosixPath(value)
+    if not path.is_absolute():
+        return "must be an absolute path"
+    if ".." in path.parts or not path.name:
         return "must be a folder of its own, in which attempts get theirs, without '..'"
     return ""
 
@@ -113,6 +115,8 @@ OF_HOST = {
     "tags": _words,
     "power_cycle": _argv,
 }
+#: what to write instead, where the objection doesn't say it
+_REMEDIES = {"directory": "Write it from the root, as in /experiments/fieldlab"}
 #: paths of this machine
 _PATHS = frozenset({"key", "known_hosts", "ssh_config"})
 
@@ -185,6 +189,7 @@ class _Reader:
             known_hosts=own.get("known_hosts", ""),
             ssh_config=own.get("ssh_config", ""),
             patience_s=parse_duration(own.get("patience", PATIENCE_S)),
+            file=str(self._file),
         )
 
     def _host(
@@ -235,7 +240,7 @@ class _Reader:
                 remedy = nearest(key, words) or f"Known keys: {', '.join(words)}"
                 self._object((*where, key), f"unknown key '{key}'", remedy)
             elif what := known[key](value):
-                self._object((*where, key), what, "")
+                self._object((*where, key), what, _REMEDIES.get(key, ""))
             else:
                 right[key] = self._path(value) if key in _PATHS else value
         return right
@@ -257,17 +262,19 @@ class _Reader:
 def file_problems(site: Site) -> list[Problem]:
     """Say what is wrong with the files that a site names; they are looked at when it is used."""
     problems: list[Problem] = []
+    where = (SITES, site.name)
     for key in dict.fromkeys(host.key for host in site.hosts if host.key):
         what, remedy = _key_objection(Path(key))
         if what:
             problems.append(
-                Problem(what=f"{key} {what}", key=(SITES, site.name, "key"), remedy=remedy)
+                Problem(what=f"{key} {what}", file=site.file, key=(*where, "key"), remedy=remedy)
             )
     if site.ssh_config and not os.access(site.ssh_config, os.R_OK):
         problems.append(
             Problem(
                 what=f"{site.ssh_config} can't be read",
-                key=(SITES, site.name, "ssh_config"),
+                file=site.file,
+                key=(*where, "ssh_config"),
                 remedy="Correct the path, or leave the key out",
             )
         )
@@ -285,7 +292,7 @@ def _key_objection(path: Path) -> tuple[str, str]:
     except OSError as error:
         return f"can't be read: {error.strerror}", "Correct its permissions: `chmod 600`"
     if found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) & 0o077:
-        return "can be read by others, so ssh doesn't use it", f"`chmod 600 {path}`"
+        return "can be read by others, so ssh doesn't use it", f"Hide it: `chmod 600 {path}`"
     if head.startswith((b"ssh-", b"ecdsa-", b"sk-")):
         return "is the public key", "Name the private one, without .pub"
     return "", ""

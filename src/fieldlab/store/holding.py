@@ -76,14 +76,19 @@ class SqlHostLedger:
                 return True  # the answer to an earlier call was lost
             reserved = any(row.reserving_hold not in (None, hold.token) for row in rows)
             fit = hold.any_state or all(row.state == HostState.READY for row in rows)
-            if fit and not reserved and all(row.hold is None for row in rows):
+            free = hold.any_state or not reserved
+            if fit and free and all(row.hold is None for row in rows):
                 taken = {
                     "engine_id": hold.engine_id,
                     "hold": hold.token,
                     "held_at": clock(connection),
                     "held_for": hold.purpose,
                 }
-                connection.execute(sa.update(hosts).where(asked).values(taken | _UNRESERVED))
+                connection.execute(
+                    sa.update(hosts)
+                    .where(asked)
+                    .values(taken if hold.any_state else {**taken, **_UNRESERVED})
+                )
                 return True
             if hold.reserve and not reserved:
                 wish = {"reserving_engine_id": hold.engine_id, "reserving_hold": hold.token}
@@ -98,15 +103,22 @@ class SqlHostLedger:
         self, identity: str, expected: HostState, target: HostState, *, by: str, why: str
     ) -> bool:
         with self._database.begin() as connection:
-            key = connection.scalar(sa.select(hosts.c.id).where(hosts.c.identity == identity))
-            if key is None:
+            query = sa.select(hosts.c.id, hosts.c.engine_id).where(hosts.c.identity == identity)
+            host = connection.execute(query.with_for_update()).one_or_none()
+            if host is None or host.engine_id not in (None, by):
                 return False
-            role = Role.ENGINE
-            cause = Cause(actor=by, role=role, reason=why)
-            note = "" if target is HostState.READY else why
-            rows = [(key, note)]
+            cause = Cause(actor=by, role=Role.ENGINE, reason=why)
+            rows = [(host.id, "" if target is HostState.READY else why)]
             return bool(
                 advance_all(connection, HOSTS, expected, target, cause, ("id", "note"), rows)
+            )
+
+    def note_power_cycle(self, identity: str) -> None:
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(hosts)
+                .where(hosts.c.identity == identity)
+                .values(power_cycled_at=clock(connection))
             )
 
     def observe(self, identity: str, health: Health) -> None:
@@ -200,6 +212,7 @@ def read_standing(
             held_for=row.held_for or "",
             held_at=row.held_at,
             last_engine_id=row.last_engine_id or "",
+            power_cycled_at=row.power_cycled_at,
             checked_at=row.checked_at,
             health=Health(**row.health) if row.health else None,
         )

@@ -29,6 +29,7 @@ hosts = sa.Table(
     sa.Column("reserving_engine_id", sa.ForeignKey("engines.id")),
     sa.Column("reserving_hold", sa.String(36)),
     sa.Column("last_engine_id", sa.String(36)),
+    sa.Column("power_cycled_at", UtcTimestamp),
     sa.Column("checked_at", UtcTimestamp),
     sa.Column("health", sa.JSON),
     sa.Column("created_at", UtcTimestamp, nullable=False),

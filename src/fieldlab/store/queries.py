@@ -244,8 +244,11 @@ def ended_attempts(
     """
     attempts = tables.attempts
     query = _ATTEMPTS.where(attempts.c.campaign_id == campaign.id, attempts.c.sequence.is_not(None))
-    if failed:
-        query = query.where(attempts.c.state.in_((AttemptState.FAILED, AttemptState.LOST)))
+    if failed:  # what was lost because somebody stopped it has no class of failure
+        query = query.where(
+            attempts.c.state.in_((AttemptState.FAILED, AttemptState.LOST)),
+            attempts.c.failure.is_not(None),
+        )
     query = query.order_by(attempts.c.sequence.desc()).limit(limit)
     return [AttemptView(**row) for row in connection.execute(query).mappings()]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from fieldlab.domain.trials import AttemptState, CampaignState, FailureClass, TrialState
+from fieldlab.domain.trials import STOPPED, AttemptState, CampaignState, FailureClass, TrialState
 from fieldlab.ports.store import Campaign
 from fieldlab.store import tables
 from fieldlab.store.campaigns import add_counts, lock_campaign
@@ -24,7 +24,8 @@ def recover(
     Parameters
     ----------
     stopped
-        Somebody stopped the engines: what they were running is tried again however often that is.
+        Somebody stopped the engines: what they were running hasn't failed, and is tried again
+        however often that is.
     """
     why = "its engine was stopped" if stopped else "its engine died"
     engines, leases = tables.engines, tables.leases
@@ -43,7 +44,7 @@ def recover(
             )
             free_hosts(connection, engine_id)
             sequence = campaign.attempts + lost
-            taken_over = _lose_attempts(connection, campaign, cause, sequence, 0 if stopped else 1)
+            taken_over = _lose_attempts(connection, campaign, cause, sequence, stopped=stopped)
             lost += taken_over
             if not stopped:
                 why_told = Cause(actor=engine_id, reason=_death(connection, engine_id, taken_over))
@@ -63,10 +64,11 @@ def _death(connection: sa.Connection, engine_id: str, lost: int) -> str:
 
 
 def _lose_attempts(
-    connection: sa.Connection, campaign: Campaign, cause: Cause, sequence: int, counted: int
+    connection: sa.Connection, campaign: Campaign, cause: Cause, sequence: int, *, stopped: bool
 ) -> int:
     """End what an engine was running: the trials are tried again, within the policy's limit."""
     attempts, trials = tables.attempts, tables.trials
+    counted = 0 if stopped else 1
     rows = connection.execute(
         sa.select(attempts.c.trial_id, attempts.c.number, trials.c.used, trials.c.lost)
         .join_from(attempts, trials)
@@ -89,24 +91,18 @@ def _lose_attempts(
         won = advance_all(connection, TRIALS, TrialState.RUNNING, target, cause, columns, steps)
         if target is not TrialState.QUEUED:
             add_counts(connection, campaign.id, **{target.value: len(won)})
-    status = AttemptState.CANCELLED if cancelled else AttemptState.LOST
+    state = AttemptState.CANCELLED if cancelled else AttemptState.LOST
+    status = STOPPED if stopped and not cancelled else state.value
+    failure = None if stopped or cancelled else FailureClass.INFRASTRUCTURE
     advance_all(
         connection,
         ATTEMPTS,
         AttemptState.RUNNING,
-        status,
+        state,
         cause,
         ("trial_id", "number", "sequence", "status", "failure", "ended_at", "error"),
         [
-            (
-                row.trial_id,
-                row.number,
-                n,
-                status.value,
-                None if cancelled else FailureClass.INFRASTRUCTURE,
-                cause.at,
-                cause.reason,
-            )
+            (row.trial_id, row.number, n, status, failure, cause.at, cause.reason)
             for n, row in enumerate(rows, sequence + 1)
         ],
     )

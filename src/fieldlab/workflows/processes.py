@@ -199,6 +199,7 @@ class ProcessesTool:
             outcome,
             success={name: each.spec.success for name, each in instances.items()},
             serving=frozenset(name for name, each in instances.items() if each.spec.serves),
+            programs="`command` in the definition names it.",
             limits="`timeout` in the definition, or `duration` and `margin` in the tool, set it.",
         )
         return ended or Judgement(status="success")

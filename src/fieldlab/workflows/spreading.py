@@ -42,7 +42,17 @@ def from_home(executable: str) -> tuple[str, ...]:
             f"{executable!r} is below another user's home",
             remedy="Write the whole path, or one that begins with ~/",
         )
-    return ("sh", "-c", 'exec "$HOME/$0" "$@"', executable.removeprefix("~/"))
+    return (*_FROM_HOME, executable.removeprefix("~/"))
+
+
+_FROM_HOME = ("sh", "-c", 'exec "$HOME/$0" "$@"')
+
+
+def program_of(argv: Sequence[str]) -> str:
+    """Name the program that words start, below the home as :func:`from_home` was given it."""
+    if tuple(argv[:3]) == _FROM_HOME and len(argv) > 3:
+        return f"~/{argv[3]}"
+    return argv[0]
 
 
 def findable(program: str) -> tuple[str, ...]:
@@ -83,6 +93,7 @@ def ended_badly(
     success: Mapping[str, frozenset[int]] | None = None,
     serving: frozenset[str] = frozenset(),
     limits: str = "`margin` in the tool's options sets it.",
+    programs: str = "`executable` in the tool's options says where it lies.",
 ) -> Judgement | None:
     """Judge by how the processes ended; None if they all ended well.
 
@@ -96,6 +107,8 @@ def ended_badly(
         Processes that are ended by others, whose ends say nothing.
     limits
         Where the time limit is set, for people.
+    programs
+        Where it is said which program runs, for people.
     """
     ends = {name: each for name, each in outcome.exits.items() if name not in serving}
     late = [name for name, each in ends.items() if each.timed_out]
@@ -112,8 +125,8 @@ def ended_badly(
     name, first = next(iter(bad.items()))
     label = f"{name}: " if name else ""
     said = [f"{label}{first}."]
-    if first.code in MISSING_PROGRAM:
-        said.append("The program isn't on that machine, or can't be executed there: check its path")
+    if missing := [each for each in bad if bad[each].code in MISSING_PROGRAM]:
+        said.append(_missing_program(outcome, missing, programs))
     if len(bad) > 1:
         said.append(f"So did not end well: {_listed(list(bad)[1:])}.")
     if complaint := _complaint(outcome, name):
@@ -123,6 +136,15 @@ def ended_badly(
         failure=FailureClass.EXPERIMENT,
         explanation=" ".join(said),
     )
+
+
+def _missing_program(outcome: Outcome, names: Sequence[str], programs: str) -> str:
+    """Say which program isn't on which host, and what to do."""
+    planned = [each for each in outcome.processes if each.name in names]
+    places = dict.fromkeys((program_of(each.command.argv), each.host) for each in planned)
+    where = [f"{program} on {host or 'this machine'}" for program, host in places]
+    what = f"There is no program {_listed(where)}" if where else "There is no such program"
+    return f"{what}, or it can't be executed there. Put it there, or change its path: {programs}"
 
 
 def _complaint(outcome: Outcome, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Collection, Mapping
 
+from fieldlab.definitions import placeholders
 from fieldlab.domain.errors import BadInput, nearest
 
 _LITERAL = "Write {{ and }} for literal braces"
@@ -18,18 +19,11 @@ def names_in(text: str) -> list[str]:
     BadInput
         A brace has no partner, or a placeholder is more than a name.
     """
-    try:
-        parts = list(string.Formatter().parse(text))
-    except ValueError:
-        raise BadInput(f"a brace in {text!r} has no partner", remedy=_LITERAL) from None
-    names = []
-    for _, name, form, conversion in parts:
-        if name is None:
-            continue
-        if form or conversion or not name or any(sign in name for sign in "[] "):
-            raise BadInput(f"a placeholder in {text!r} is not just a name", remedy=_LITERAL)
-        names.append(name)
-    return names
+    return placeholders.names_in(text, _is_name)
+
+
+def _is_name(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
 
 
 def unknown_in(text: str, known: Collection[str]) -> tuple[str, str] | None:

@@ -117,3 +117,11 @@ def test_what_is_wrong_is_said_before_anything_runs(
         rehearsal.lab.check(definition, settings=rehearsal.lab.settings)
     assert what in caught.value.what
     assert remedy in caught.value.remedy
+
+
+def test_what_attempts_leave_running_is_ended(rehearsal: Rehearsal) -> None:
+    argv = ["sh", "-c", "setsid sleep 500 </dev/null >/dev/null 2>&1 & echo"]
+    campaign = rehearsal.run(rehearsal.define(argv)).campaign
+    assert campaign.succeeded == 10
+    for host in rehearsal.sandbox.hosts:
+        assert not rehearsal.runs_on(host.name)

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fieldlab.app import Ended
+from fieldlab.app import Ended, Lab
+from fieldlab.domain.errors import HostLoginRefused
 from fieldlab.domain.policies import RetryPolicy
 from fieldlab.domain.sites import HostState
 from fieldlab.domain.trials import CampaignState
@@ -232,3 +234,52 @@ def test_a_link_that_breaks_in_the_middle_of_a_fetch_loses_nothing(rehearsal: Re
     folder = rehearsal.lab.settings.attempts / ended.campaign.name
     whole = [each.stat().st_size for each in folder.glob("*/*/outputs/file")]
     assert whole.count(15_000_000) >= 6, "a part may be left of the attempt that failed"
+
+
+def test_who_is_not_let_in_disturbs_nobody(rehearsal: Rehearsal) -> None:
+    begun = rehearsal.begin(rehearsal.define(WRITES, SLOW, read=READ, **SOON))
+    begun.until_on("h1")
+    key = str(_another_key(rehearsal.folder))
+    site = rehearsal.sandbox.site()
+    refused = replace(site, hosts=tuple(replace(each, key=key) for each in site.hosts))
+    settings = replace(rehearsal.lab.settings, sites={"sandbox": refused})
+    stranger = Lab(settings)
+    try:
+        with pytest.raises(HostLoginRefused):
+            stranger.run(stranger.start(rehearsal.define(WRITES, SLOW, name="stranger", **SOON)))
+    finally:
+        stranger.close()
+    ended = begun.end()
+    finished(rehearsal, ended)
+    assert ended.campaign.attempts == 6, "none was tried again"
+
+
+def _another_key(folder: Path) -> Path:
+    path = folder / "another"
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
+    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
+    return path
+
+
+@on("sqlite")
+def test_a_late_probe_leaves_alone_what_another_controller_runs(rehearsal: Rehearsal) -> None:
+    """Both put the host aside; who finds it well first uses it, whatever the other does then."""
+    space = {"matrix": {"x": {"range": [1, 3]}, "s": [1.0]}}
+    definitions = [
+        rehearsal.define(WRITES, space, read=READ, name=name, tags=["only"], **SOON)
+        for name in ("left", "right")
+    ]
+    site = rehearsal.lab.settings.sites["sandbox"]
+    tagged = tuple(
+        replace(each, tags=("only",)) if each.name == "h1" else each for each in site.hosts
+    )
+    settings = replace(rehearsal.lab.settings, sites={"sandbox": replace(site, hosts=tagged)})
+    rehearsal.lab.settings = settings
+    begun = [rehearsal.begin(each) for each in definitions]
+    begun[0].until_on("h1")
+    rehearsal.sandbox.fault("h1", "link")
+    begun[0].until_told("h1 is out of use")
+    rehearsal.sandbox.clear("h1")
+    for each in begun:
+        campaign = each.thread.wait().campaign
+        assert (campaign.succeeded, campaign.failed) == (3, 0)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fieldlab.domain.errors import BadInput
 from fieldlab.domain.ids import canonical, trial_name
@@ -72,7 +74,18 @@ BROKEN = [
     (status_row(ONE, start="soon"), "start_timestamp: 'soon' is no moment"),
     (status_row(ONE, pings="many"), "pings_count: 'many' is no count"),
     (status_row(ONE, attempt="-1"), "attempt_number: '-1' is no count"),
+    (status_row("9" * 5000 + ONE), "test_name: '9999"),
+    (status_row(f'"{ONE}\n"'), "test_name: '30SEC"),
+    (status_row(ONE, pings="9" * 400), "pings_count: '9999"),
+    (status_row(ONE, pings="9" * 5000), "pings_count: '9999"),
     (status_row(ONE, qos='"{"'), "qos_settings: the settings can't be read"),
+    (status_row(ONE, qos='"{[]:1}"'), "qos_settings: the settings can't be read"),
+    (status_row(ONE, qos="-" * 9000 + "1"), "qos_settings: the settings can't be read"),
+    (status_row(ONE, qos="-" * 20000 + "1"), "qos_settings: the settings can't be read"),
+    (
+        status_row(ONE, qos="\"{'pub_count': 0x" + "f" * 5000 + '}"'),
+        "qos_settings: pub_count is a huge number in qos_settings",
+    ),
     (
         status_row(ONE, qos="\"{'pub_count': 7}\""),
         "qos_settings: pub_count is 7 in qos_settings and 1 in the test's name",
@@ -125,6 +138,82 @@ def test_jsonl_of_later_versions(tmp_path: Path) -> None:
     found = read_ess(path)
     check(found)
     assert [each.line for each in found.problems] == [3, 4]
+
+
+def test_broken_rows_of_jsonl_are_told_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "ess.jsonl"
+    deep = '{"test_name": ' + "[" * 100_000
+    huge = json.dumps({**ROWS[0], "attempt": 10**399})
+    path.write_text("\n".join([json.dumps(ROWS[0]), deep, huge, json.dumps(ROWS[1])]))
+    found = read_ess(path)
+    check(found)
+    assert [each.line for each in found.problems] == [2, 3]
+    deep_said, huge_said = map(str, found.problems)
+    assert "lists and objects are nested too deep" in deep_said
+    assert "attempt_number: 1000" in huge_said
+    assert "… is no count. Write a number from 0 up" in huge_said
+
+
+def test_parquet_whose_columns_are_called_alike(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    pq.write_table(table.append_column("attempt", pa.array([2, 2])), tmp_path / "ess.parquet")
+    with pytest.raises(BadInput, match="can't be read"):
+        read_ess(tmp_path / "ess.parquet")
+
+
+def test_csv_without_an_end_of_its_heading(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is not CSV"):
+        read_ess(write_ess(tmp_path, heading="x" * 200_000))
+
+
+HUGE = "{'pub_count': 0x" + "f" * 5000 + "}"
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+    | st.sampled_from([ONE, ONE + "\n", "success", 10**400, "9" * 5000, "{[]: 1}", HUGE]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+NAMES = ("test_name", "end_status", "attempt_number", "pings_count", "end_time", "qos_settings")
+OBJECTS = st.fixed_dictionaries(
+    {"test_name": st.just(ONE) | VALUES, "end_status": VALUES},
+    optional=dict.fromkeys(NAMES[2:], VALUES),
+)
+DEEP = st.integers(1, 2000).map(lambda n: "[" * n + "]" * n)
+LINES = st.one_of(
+    OBJECTS.map(json.dumps),
+    st.text(),
+    DEEP,
+    st.builds('{{"test_name": "{}", "end_status": 1, "attempt": {}}}'.format, st.just(ONE), DEEP),
+)
+CELLS = st.text() | st.sampled_from([ONE, "success", '"', "\n", "1e400", "9" * 400, "{[]:1}"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@given(
+    st.binary(),
+    st.lists(LINES).map("\n".join),
+    st.lists(st.lists(CELLS, min_size=6, max_size=6).map(",".join)).map("\n".join),
+)
+def test_any_file_is_read_or_bad_input(folder: Path, content: bytes, lines: str, rows: str) -> None:
+    written = {
+        "a.csv": content,
+        "a.jsonl": content,
+        "a.parquet": content,
+        "b.jsonl": lines.encode(errors="replace"),
+        "b.csv": f"{','.join(NAMES)}\n{rows}".encode(errors="replace"),
+    }
+    for name, each in written.items():
+        (folder / name).write_bytes(each)
+        try:
+            found = read_ess(folder / name)
+        except BadInput:
+            continue
+        assert all(problem.remedy and problem.line for problem in found.problems)
+        assert all(map(str, found.problems))
 
 
 def test_parquet_of_later_versions(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldlab.workflows.perftest.formats import parse
+from fieldlab.workflows.perftest.measures import flaws_of, row_of, verdict
 from tests.workflows.perftest.samples import LATENCY, THROUGHPUT, unfinished
 from tests.workflows.staging import shared_data
 
@@ -109,6 +111,30 @@ def test_nanosecond_headings_become_microseconds() -> None:
     report = parse(LATENCY.replace("(us)", "(ns)").replace("(\N{GREEK SMALL LETTER MU}s)", "(ns)"))
     assert report.summary is not None
     assert report.summary["min_us"] == pytest.approx(0.12)
+
+
+@pytest.mark.parametrize("length", ["inf", "nan", "1e400", "-1", "9" * 5000])
+def test_a_length_that_is_none_is_a_broken_line_with_its_reason(length: str) -> None:
+    report = parse(THROUGHPUT.replace("           100,          1000", f"{length}, 1000"))
+    assert report.broken == (4,)
+    assert report.flaw.startswith("line 4: the length is ")
+    assert report.is_complete
+
+
+# what is in files, so that tables are met often
+PIECES = st.sampled_from([*LATENCY.splitlines(True), *THROUGHPUT.splitlines(True)])
+CELLS = st.sampled_from(["inf", "nan", "-nan", "1e400", "1e300", "9" * 400, "9" * 5000, "-3", ""])
+LINES = st.lists(CELLS, min_size=1, max_size=10).map(lambda cells: ", ".join(cells) + "\n")
+
+
+@given(st.binary() | st.lists(PIECES | LINES | st.text()).map("".join))
+def test_anything_can_be_read_judged_and_made_a_row(content: bytes | str) -> None:
+    report = parse(content)
+    reports = {"pub_0": report, "sub_0": report}
+    verdict(reports, 2)
+    flaws_of(reports)
+    values = row_of(report, [report, report]).values()
+    assert all(value is None or math.isfinite(float(str(value))) for value in values)
 
 
 # --- round trips -------------------------------------------------------------------------------

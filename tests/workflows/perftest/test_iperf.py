@@ -12,7 +12,7 @@ from fieldlab.domain.errors import BadInput, BadResult
 from fieldlab.domain.ids import Point
 from fieldlab.domain.trials import FailureClass, Row
 from fieldlab.ports.tool import Plan
-from fieldlab.workflows.perftest.iperf import Iperf3Tool
+from fieldlab.workflows.perftest.iperf import RESULTS, Iperf3Tool
 from tests.workflows.staging import (
     LOOPBACK,
     free_port,
@@ -90,6 +90,18 @@ def test_a_parameter_that_is_almost_one_of_iperf3s_is_refused() -> None:
     )
     with pytest.raises(BadInput, match="Did you mean 'parallel'"):
         tool.check(dict.fromkeys(("paralel",)))
+
+
+@pytest.mark.parametrize("name", ["throughput_mbps", "rtt_mean_us"])
+def test_a_parameter_that_is_called_like_a_result_is_refused(name: str) -> None:
+    with pytest.raises(BadInput, match=f"'{name}' is called like a result of iperf3"):
+        Iperf3Tool({}).check(dict.fromkeys(("protocol", name)))
+
+
+def test_its_results_are_the_names_that_parameters_cannot_have() -> None:
+    good = {"client/stdout": json.dumps({"end": {"sum_received": {"bytes": 10}}})}
+    (row,) = Iperf3Tool({}).parse(outcome({"server": 0, "client": 0}, good))
+    assert set(row) == RESULTS
 
 
 def test_its_own_error_is_the_explanation() -> None:

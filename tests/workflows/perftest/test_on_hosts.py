@@ -10,6 +10,7 @@ import pytest
 
 from fieldlab.app import Lab
 from fieldlab.domain.definition import ToolSpec
+from fieldlab.domain.errors import BadInput
 from fieldlab.domain.trials import CampaignState
 from fieldlab.sandbox import Sandbox
 from fieldlab.sandbox.fixtures import sandbox_fixture
@@ -110,6 +111,21 @@ def test_perftests_command_lines_between_hosts(rehearsal: Rehearsal) -> None:
     row, _ = run(rehearsal, "perftest", {"executable": "rti/perftest"}, matrix, send=["rti"])
     assert row["samples_total"] == 4 * 3000
     assert row["latency_p50_us"] == 132562
+
+
+@pytest.mark.parametrize("program", ["~/none/perftest", "/opt/none/perftest", "perftest_cpp"])
+def test_a_program_that_is_not_there_is_told_with_host_and_path(
+    rehearsal: Rehearsal, program: str
+) -> None:
+    matrix = {name: values[:1] for name, values in QOS.items()}
+    tool = ToolSpec(kind="perftest", options={"executable": program})
+    definition = rehearsal.define([], {"matrix": matrix}, tool=tool)
+    with pytest.raises(BadInput) as caught:
+        rehearsal.run(definition)
+    assert f"There is no program {program} on h" in caught.value.what
+    assert "`perftest_exec_path`" in caught.value.remedy
+    (campaign,) = rehearsal.lab.store.campaigns()
+    assert campaign.attempts == 0
 
 
 def test_a_configuration_of_autoperf_is_run_as_it_is(

@@ -48,9 +48,35 @@ def test_the_two_spellings() -> None:
         ("300SEC_100B_0PUB_3SUB_REL_MC_0DUR_100LC", "pub_count must be an integer of at least 1"),
         ("300SEC_100B_1PUB_3SUB_REL_MC_7DUR_100LC", "durability_level must be an integer from 0"),
         ("300SEC_100B_1PUB_3SUB_REL_MC_0DUR_100LC_x", "it has 9 parts"),
+        ("300SEC_100B_1PUB_3SUB_REL_MC_0DUR_100LC\n", r"'100LC\n' stands where 100LC should"),
+        (" 300SEC_100B_1PUB_3SUB_REL_MC_0DUR_100LC", "' 300SEC' stands where 300SEC should"),
+        (f"{'9' * 5000}SEC_100B_1P_3S_REL_MC_0DUR_100LC", "999…' stands where 300SEC should"),
     ],
 )
 def test_what_is_no_name_is_told_where(text: str, said: str) -> None:
     with pytest.raises(BadInput) as caught:
         TestName.parse(text)
     assert said in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+PARTS = [
+    st.integers(0, 10**30).map("{}SEC".format),
+    st.integers(0, 10**30).map("{}B".format),
+    st.integers(0, 10**30).map("{}PUB".format),
+    st.integers(0, 10**30).map("{}S".format),
+    st.sampled_from(["REL", "BE", "be\n"]),
+    st.sampled_from(["MC", "UC", ""]),
+    st.integers(0, 10**30).map("{}DUR".format),
+    st.integers(0, 10**30).map("{}LC".format),
+]
+
+
+@given(st.text() | st.tuples(*(each | st.text(max_size=3) for each in PARTS)).map("_".join))
+def test_any_text_is_a_name_or_bad_input(text: str) -> None:
+    try:
+        name = TestName.parse(text)
+    except BadInput:
+        return
+    assert text == text.strip()
+    assert TestName.parse(str(name)) == name

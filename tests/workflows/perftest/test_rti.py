@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def test_it_passes_when_all_end_well_and_every_file_has_data_and_a_summary() -> 
     ("exits", "files", "status", "failure", "said"),
     [
         ({"sub_1": 3}, {}, "script_execution_fail", FailureClass.EXPERIMENT, "sub_1: exit code 3"),
-        ({"pub_1": 127}, {}, "script_execution_fail", FailureClass.EXPERIMENT, "check its path"),
+        ({"pub_1": 127}, {}, "script_execution_fail", FailureClass.EXPERIMENT, "change its path"),
         ({"sub_0": -9}, {}, "script_execution_fail", FailureClass.EXPERIMENT, "SIGKILL"),
         (
             {"sub_1": ExitStatus(code=-15, duration_s=90, timed_out=True), "pub_0": 1},
@@ -350,4 +351,24 @@ def test_really_run_without_the_program(tmp_path: Path, monkeypatch: pytest.Monk
         "script_execution_fail",
         FailureClass.EXPERIMENT,
     )
-    assert "The program isn't on that machine" in judged.explanation
+    assert (
+        "There is no program ~/none/perftest on p1, ~/none/perftest on p2, or it can't be executed "
+        "there. Put it there, or change its path: `executable` and `executables`"
+    ) in judged.explanation
+
+
+def test_of_several_hosts_those_without_their_program_are_named() -> None:
+    tool = PerftestTool({"executable": "/opt/perftest", "executables": {"p2": "/opt/rti/x"}})
+    made = tool.plan(POINT, PAIR)
+    ended = replace(outcome({"pub_0": -15, "sub_0": 127}), processes=made.processes)
+    said = tool.judge(ended).explanation
+    assert "There is no program /opt/rti/x on p2, or" in said
+    assert "p1" not in said
+
+
+def test_a_line_that_cannot_be_read_is_told_with_its_file() -> None:
+    head, summary = THROUGHPUT.rsplit(" 100,", 1)
+    ended = outcome(EXITS, {**FILES, "sub_1/sub_1.csv": f"{head} inf,{summary}"})
+    judged = PerftestTool({}).judge(ended)
+    assert judged.status == "empty_file_found"
+    assert "sub_1.csv: line 9: the length is inf bytes." in judged.explanation

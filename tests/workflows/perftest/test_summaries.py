@@ -83,6 +83,36 @@ def test_a_place_without_tests(tmp_path: Path) -> None:
         read_folders(tmp_path / "none")
 
 
+@pytest.mark.parametrize("length", ["inf", "nan", "1e400"])
+def test_a_bad_file_is_told_with_its_reason_and_other_tests_are_shown(
+    tmp_path: Path, length: str
+) -> None:
+    other = ONE.replace("30SEC", "40SEC")
+    bad = THROUGHPUT.replace("           100,", f"{length},")
+    write_test(tmp_path, pub_0=LATENCY, sub_0=THROUGHPUT, sub_1=bad)
+    write_test(tmp_path, other)
+    first, second = read_folders(tmp_path)[0]
+    assert first.status == "empty_file_found"
+    assert f"{tmp_path / ONE / 'sub_1.csv'}: line 4: the length is " in first.explanation
+    assert ", and 2 more lines can't be read" in first.explanation
+    assert first.values["throughput_mbps"] == 1.2
+    assert (second.test, second.status) == (other, "success")
+
+
+def test_what_is_no_file_is_told_with_its_place(tmp_path: Path) -> None:
+    write_test(tmp_path, pub_0=LATENCY, sub_0=THROUGHPUT)
+    (tmp_path / ONE / "sub_1.csv").mkdir()
+    (each,) = read_folders(tmp_path)[0]
+    assert each.status == "file_count_mismatch"
+    assert f"{tmp_path / ONE / 'sub_1.csv'} is no file" in each.explanation
+
+
+def test_a_name_may_ask_for_any_number_of_subscribers(tmp_path: Path) -> None:
+    write_test(tmp_path, ONE.replace("2SUB", f"{10**17}SUB"))
+    (each,) = read_folders(tmp_path)[0]
+    assert f"3 of {10**17 + 1} files are there" in each.explanation
+
+
 def test_repeats_are_one_row_with_their_deviation() -> None:
     found = summarise([seen(rate=10.0), seen(rate=14.0), seen(rate=99.0, status="timeout")])
     (summary,) = found

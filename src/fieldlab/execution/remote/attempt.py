@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import time
@@ -12,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from fieldlab.domain.commands import Command
-from fieldlab.domain.errors import BadInput, HostError
+from fieldlab.domain.errors import BadInput, HostError, HostUnreachable
 from fieldlab.domain.trials import FailureClass
 from fieldlab.execution.remote.errand import Contacts, Diary, Errand
 from fieldlab.execution.remote.judging import judged
 from fieldlab.execution.remote.reviving import FULL_BYTES
 from fieldlab.execution.remote.together import run_together
 from fieldlab.execution.remote.trouble import HostTrouble
-from fieldlab.execution.runners import Ended, failed, make_anew, one_line
+from fieldlab.execution.runners import Ended, blame_of, failed, make_anew, one_line
 from fieldlab.ports.executor import Circumstances
 from fieldlab.ports.host import Host
 from fieldlab.ports.tool import HostPlace, Place, Plan
@@ -27,6 +26,8 @@ from fieldlab.ports.tool import HostPlace, Place, Plan
 #: making a folder may take so long, s
 FOLDER_LIMIT_S = 60.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+#: steps that take moments, unless a disk or a link hangs, s
+_LIMITS_S = {"check": 120.0, "make folder": 60.0, "clean": 120.0, "diagnose": 120.0}
 #: something that is done on one host: its name, the host, notes to add to
 Action = Callable[[str, Host, list[str]], Awaitable[None]]
 
@@ -40,6 +41,8 @@ class Attempt:
         self._contacts = contacts
         self._diary = Diary()
         self._pings = self._ssh_checks = 0
+        #: hosts on which its folder may be left
+        self.unclean: tuple[str, ...] = ()
 
     @property
     def circumstances(self) -> Circumstances:
@@ -66,7 +69,8 @@ class Attempt:
             return Ended([], "bad input", FailureClass.EXPERIMENT, error=str(error))
         except OSError as error:
             explanation = f"The folder {self._errand.folder} can't be used: {error}"
-            return Ended([], one_line(error), FailureClass.INFRASTRUCTURE, error=explanation)
+            cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+            return Ended([], one_line(error), blame_of(cause), error=explanation)
         except Exception as error:  # noqa: BLE001 - a fault of the tool, perhaps an installed one
             return failed(error)
 
@@ -83,8 +87,10 @@ class Attempt:
         finally:
             if plan.writes or errand.send:
                 # a host that doesn't answer is cleared before its next use
-                with contextlib.suppress(HostTrouble):
+                try:
                     await asyncio.shield(self._each("clean", self._clean))
+                except HostTrouble:
+                    self.unclean = tuple(self._hosts)
         async with self._diary.step("judge"):
             if any(each.reads for each in plan.processes):
                 ended = await asyncio.to_thread(judged, errand, plan, ran, columns)
@@ -102,7 +108,11 @@ class Attempt:
 
         async def tried(name: str, host: Host, notes: list[str]) -> None:
             try:
-                await action(name, host, notes)
+                async with asyncio.timeout(_LIMITS_S.get(step)):
+                    await action(name, host, notes)
+            except TimeoutError:
+                what = f"'{step}' took more than {_LIMITS_S[step]:g} s"
+                raise HostTrouble(name, HostUnreachable(what), step) from None
             except HostError as error:
                 raise HostTrouble(name, error, step) from error
 
@@ -151,10 +161,10 @@ class Attempt:
             )
             for name, host in self._hosts.items()
         )
-        out = places[0].out
+        first = self._hosts[errand.first]
         place = Place(
-            here=out if errand.send else self._hosts[errand.first].spec.directory,
-            out=out,
+            here=errand.out(first) if errand.send else first.spec.directory,
+            out=errand.out(first),
             fingerprint=errand.fingerprint,
             repeat=errand.repeat,
             attempt=errand.number,
@@ -202,7 +212,7 @@ class Attempt:
     def _pack(self) -> None:
         outputs = self._errand.folder / "outputs"
         assert self._errand.pack is not None
-        if any(outputs.rglob("*")):
+        if any(each.is_file() or each.is_symlink() for each in outputs.rglob("*")):
             self._errand.pack(outputs)
 
 

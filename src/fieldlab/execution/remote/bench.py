@@ -176,6 +176,9 @@ class Bench:
                 ready = {name for name, each in standing.items() if each.state == HostState.READY}
                 if wish.choose(ready) is None:
                     missing_since = missing_since or time.monotonic()
+                    if asked:  # who can't run keeps nothing from those who can
+                        await self.call(self._around.ledger.release, token)
+                        asked = ()
                     self._give_up(standing, ready, time.monotonic() - missing_since)
                 else:
                     missing_since = None
@@ -256,7 +259,7 @@ class Bench:
             f"{n} ({each.note or each.state})" for n, each in standing.items() if n not in ready
         ]
         raise HostsLost(
-            f"Too few hosts of '{self._around.site.name}' have been there for"
+            f"{HostsLost.opening} of '{self._around.site.name}' have been there for"
             f" {format_duration(limit)}; away: {', '.join(away)}",
             remedy=f"Look with `fieldlab site check {self._around.site.name}`",
         )

@@ -14,9 +14,8 @@ from fieldlab.domain.durations import format_duration
 from fieldlab.domain.errors import FieldlabError, HostError
 from fieldlab.domain.ids import uuid7
 from fieldlab.domain.sites import Health, HostSpec, HostState
-from fieldlab.execution.remote import noise
-from fieldlab.execution.remote.reviving import Reviver
-from fieldlab.execution.remote.surroundings import FOLDER, Surroundings
+from fieldlab.execution.remote.reviving import Reviver, clear_host
+from fieldlab.execution.remote.surroundings import Surroundings
 from fieldlab.execution.remote.trouble import HostTrouble
 from fieldlab.ports.executor import Setup
 from fieldlab.ports.host import Host
@@ -127,13 +126,25 @@ class Care:
 
     async def _clear(self, name: str, host: Host) -> None:
         await host.check()
-        killed = await host.sweep()
-        await noise.clear(host)  # of one that was killed before it could
-        await host.remove([f"{host.spec.directory}/{FOLDER}"])
+        killed = await clear_host(host)
         if killed:
             self._around.tell(f"{name}: {killed} processes of an earlier attempt were ended")
         self._clean.add(name)
         self._dirty.discard(name)
+
+    async def sweep(self, held: Held) -> None:
+        """End what attempts left running when they ended: it would disturb the next ones.
+
+        Raises
+        ------
+        HostTrouble
+            A host can't be used any more.
+        """
+
+        async def swept(_: str, host: Host) -> None:
+            await host.sweep()
+
+        await self._each(held.hosts, held, swept)
 
     async def remark(self, text: str) -> None:
         """Write into the campaign's journal what was done with its hosts."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fieldlab.domain.errors import BadInput, BadResult, HostError, HostKeyRefused
+from fieldlab.domain.errors import BadInput, BadResult, HostError
 from fieldlab.domain.ids import canonical
 from fieldlab.domain.noise import noise_like, noise_of
 from fieldlab.domain.parameters import TrialPoint, TrialSequence
@@ -19,13 +19,16 @@ from fieldlab.execution.remote.bench import Bench
 from fieldlab.execution.remote.care import Held
 from fieldlab.execution.remote.choosing import Wish
 from fieldlab.execution.remote.errand import Contact, Errand
-from fieldlab.execution.remote.readying import Ways, ready
+from fieldlab.execution.remote.readying import Ways, ready, require_programs
 from fieldlab.execution.remote.surroundings import Surroundings
 from fieldlab.execution.remote.trouble import HostTrouble
 from fieldlab.execution.rows import Shaper
 from fieldlab.execution.runners import Ended, bad_result
 from fieldlab.ports.executor import AttemptRecord, Batch, Circumstances, Outcomes, Running, Setup
 from fieldlab.ports.tool import SpreadTool, Tool
+
+#: what short attempts leave running is ended this often, s
+SWEEP_S = 0.2
 
 Deliver = Callable[[Outcomes], None]
 
@@ -46,6 +49,7 @@ class RemoteExecutor:
         self._setup: Setup | None = None
         self._sequence: TrialSequence | None = None
         self._tool: Tool | None = None
+        self._kind = ""
         self._wish: Wish | None = None
         self._bench: Bench | None = None
 
@@ -58,6 +62,7 @@ class RemoteExecutor:
         made = await asyncio.to_thread(ready, self._around.site, self._ways, setup)
         self._sequence, self._tool, self._wish = made.sequence, made.tool, made.wish
         self._slots = made.slots
+        self._kind = str(setup.tool["kind"])
         await asyncio.to_thread(Path(setup.attempts).mkdir, parents=True, exist_ok=True)
         self._free = asyncio.Semaphore(self._slots)
         self._bench = Bench(self._around, setup)
@@ -99,11 +104,12 @@ class RemoteExecutor:
         host = self._around.hosts[name]
         try:
             await host.check()
+            await require_programs(host, self._tool, self._kind)
             if self._ways.noise:
                 self._netem[name] = await noises.can_netem(host)
-        except HostKeyRefused:
-            raise
         except HostError as error:
+            if not error.transient:
+                raise  # only who wrote the site can put it right
             raise HostTrouble(name, error) from error
         if self._ways.noise and not self._netem[name]:
             noises.check_can(host.spec, noise_like(self._ways.noise), netem=False)
@@ -141,8 +147,10 @@ class RemoteExecutor:
             held.spent = True
             return done  # it is looked after; the batch waits for hosts again
         failures = 0
+        swept = time.monotonic()
         for ordinal in range(done, len(batch.positions)):
             if self._draining or (failures and 0 < self._setup.patience <= failures):
+                await self._swept(held)
                 return ordinal
             trial = batch.trial(ordinal, self._sequence)
             if trial is None:
@@ -156,9 +164,24 @@ class RemoteExecutor:
                 return ordinal + 1
             await self._bench.care.went_well(held.hosts)
             await self._observe(held)
+            last = ordinal + 1 == len(batch.positions) or self._must_restart()
+            if last or time.monotonic() - swept > SWEEP_S:
+                swept = time.monotonic()
+                if not await self._swept(held):
+                    return ordinal + 1
             if self._must_restart():
                 return ordinal + 1
         return len(batch.positions)
+
+    async def _swept(self, held: Held) -> bool:
+        """End what attempts left running; False if a host can't be used any more."""
+        assert self._bench is not None
+        try:
+            await self._bench.care.sweep(held)
+        except HostTrouble:
+            held.spent = True
+            return False
+        return True
 
     async def _observe(self, held: Held) -> None:
         """Write down what was found of the hosts, if they were looked at."""
@@ -176,6 +199,7 @@ class RemoteExecutor:
         self, held: Held, batch: Batch, ordinal: int, trial: TrialPoint, deliver: Deliver
     ) -> tuple[HostTrouble | None, Ended]:
         """Make one attempt and deliver its record; the trouble that a host made, if any."""
+        assert self._bench is not None
         position, number = batch.positions[ordinal], batch.number(ordinal)
         started = time.time()
         key = (batch.id, position)
@@ -187,6 +211,8 @@ class RemoteExecutor:
         try:
             attempt = Attempt(self._errand(held, trial, number), self._contacts)
             ended = await attempt.run()
+            for name in attempt.unclean:
+                self._bench.care.is_dirty(name)
         except HostTrouble as caught:
             trouble, ended = caught, caught.ended
             self._contacts[caught.host] = Contact()
@@ -194,7 +220,6 @@ class RemoteExecutor:
             ended = Ended([], "bad input", FailureClass.EXPERIMENT, error=str(error))
         except asyncio.CancelledError:
             for name in held.hosts:
-                assert self._bench is not None
                 self._bench.care.is_dirty(name)
             raise
         finally:

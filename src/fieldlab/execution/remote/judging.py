@@ -30,7 +30,9 @@ def judged(errand: Errand, plan: Plan, ran: Mapping[str, Ran], columns: Mapping[
         files = _read(errand, plan)
     except BadResult as error:
         unread = error
-    outcome = Outcome(exits={name: one.exit for name, one in ran.items()}, files=files)
+    outcome = Outcome(
+        exits={name: one.exit for name, one in ran.items()}, files=files, processes=plan.processes
+    )
     code = outcome.exit.code
     try:
         verdict = errand.tool.judge(outcome)

@@ -80,7 +80,7 @@ def _readings(text: str, interface: str) -> Iterator[_Reading]:
             if reading.time_s:
                 yield reading
             reading = _Reading(time_s=float(line[1:]) if _is_number(line[1:]) else 0.0, memory={})
-        elif line.startswith("cpu ") and len(words) > 5:
+        elif line.startswith("cpu ") and len(words) > 5 and all(map(str.isdigit, words[1:])):
             ticks = [int(each) for each in words[1:9]]
             reading.total = sum(ticks)
             reading.busy = reading.total - ticks[3] - ticks[4]  # idle, and waiting for a disk

@@ -38,12 +38,13 @@ undo() {
 }
 """
 
-# $1 interface, $2 probability of loss or "", $3 the same for the packet filter, $4 what isn't lost,
-# then the words of the discipline, if any. iptables serves where the packet filter has no random
-# numbers; it knows IPv4 alone. When the connection has broken, nobody reads what the shell says of
-# a child that was ended: if it cared for PIPE, that would be its end, with nothing undone.
+# $1 process whose end ends it, $2 interface, $3 probability of loss or "", $4 the same for the
+# packet filter, $5 what isn't lost, then the words of the discipline, if any. iptables serves where
+# the packet filter has no random numbers; it knows IPv4 alone. When the connection has broken,
+# nobody reads what the shell says of a child that was ended: if it cared for PIPE, that would be
+# its end.
 _SCRIPT = f"""
-dev=$1 loss=$2 share=$3 spared=$4; shift 4
+watched=$1 dev=$2 loss=$3 share=$4 spared=$5; shift 5
 {_UNDO}
 lose() {{
     ours="table inet {TABLE}"
@@ -56,15 +57,31 @@ lose() {{
 }}
 trap "" PIPE
 trap "undo; exit 0" TERM INT HUP
-: > "$note"
+echo $$ > "$note"
 fail() {{ undo; exit 9; }}
 if [ $# -gt 0 ]; then tc qdisc replace dev "$dev" root handle {HANDLE} "$@" || fail; fi
 if [ -n "$loss" ]; then lose || fail; fi
 exec >/dev/null 2>&1
-while :; do sleep 3600 & wait $!; done
+while [ -d "/proc/$watched" ]; do sleep 0.5 & wait $!; done
+undo
 """
 
-_CLEAR = f"dev=$1\n{_UNDO}\nundo"
+# Runs the script, by sudo if need be: who isn't root can't end what sudo runs, nor can a sweep find
+# it, so it watches this shell instead, which can be ended.
+_WATCHED = """
+how=$1 script=$2; shift 2
+set -- env -u FIELDLAB_MARK sh -c "$script" fieldlab-noise $$ "$@"
+[ "$how" = root ] || set -- sudo -n "$@"
+"$@" & wait $!
+"""
+
+# Its own end undoes it; what a kill left is undone here.
+_CLEAR = f"""
+dev=$1
+{_UNDO}
+read -r made < "$note" && kill -TERM "$made" && while [ -d "/proc/$made" ]; do sleep 0.05; done
+undo
+"""
 
 
 async def clear(host: Host) -> None:
@@ -87,9 +104,10 @@ async def can_netem(host: Host) -> bool:
 
 
 _TRY = """
-ip link add fieldlab-try type dummy 2>/dev/null || exec tc qdisc add dev lo root netem delay 0ms
-tc qdisc add dev fieldlab-try root netem delay 1ms; code=$?
-ip link del fieldlab-try
+link=fltry$$
+ip link add "$link" type dummy || exit
+tc qdisc add dev "$link" root netem delay 1ms; code=$?
+ip link del "$link"
 exit $code
 """
 
@@ -144,7 +162,8 @@ async def command_for(host: Host, noise: Noise, *, netem: bool) -> Command:
         )
     login = await _login(host)
     given = (host.spec.interface, loss, share, login.spared, *words)
-    return Command(argv=(*login.root, "sh", "-c", _SCRIPT, COMMENT, *given))
+    how = "sudo" if login.root else "root"
+    return Command(argv=("sh", "-c", _WATCHED, COMMENT, how, _SCRIPT, *given))
 
 
 def check_can(spec: HostSpec, noise: Noise, *, netem: bool) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fieldlab.domain.commands import Command
 from fieldlab.domain.errors import BadInput
 from fieldlab.domain.noise import Noise
 from fieldlab.domain.parameters import TrialSequence, sequence_from
+from fieldlab.domain.programs import missing_programs_command
 from fieldlab.domain.sites import Site
 from fieldlab.execution.functions import FUNCTION_KINDS
 from fieldlab.execution.remote import noise as noises
@@ -17,7 +19,11 @@ from fieldlab.execution.remote.choosing import ANY_ONE, Wish, wish_of
 from fieldlab.execution.runners import make_tool
 from fieldlab.execution.sequences import quasi_sequence
 from fieldlab.ports.executor import Setup
-from fieldlab.ports.tool import SpreadTool, Tool
+from fieldlab.ports.host import Host
+from fieldlab.ports.tool import HostPlace, NeedsPrograms, SpreadTool, Tool
+
+#: looking for programs on a host may take so long, s
+PROGRAMS_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +79,35 @@ def ready(site: Site, ways: Ways, setup: Setup) -> Readied:
         wish=wish,
         slots=min(ways.slots or most, most),
     )
+
+
+async def require_programs(host: Host, tool: object, kind: str) -> None:
+    """Refuse a host that lacks a program which the tool needs there.
+
+    Raises
+    ------
+    BadInput
+        With the program, the host, and what to do.
+    HostError
+        The host can't be asked.
+    """
+    if not isinstance(tool, NeedsPrograms):
+        return
+    spec = host.spec
+    place = HostPlace(name=spec.name, address=spec.address, roles=spec.roles)
+    needed = tool.programs(place)
+    if not needed:
+        return
+    argv = missing_programs_command(needed)
+    asked = await host.run(Command(argv=argv, timeout_s=PROGRAMS_LIMIT_S))
+    missing = asked.stdout.decode(errors="replace").splitlines()
+    if missing:
+        raise BadInput(
+            f"There is no program {', '.join(missing)} on {spec.name}",
+            remedy="Install it there (it must be executable), or say where it is: `executable` or"
+            " `executables` of the tool, `perftest_exec_path` in AutoPerf's configurations",
+            key=("tool", kind),
+        )
 
 
 def _tool_of(setup: Setup, names: tuple[str, ...]) -> Tool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -147,23 +147,39 @@ async def _noise(errand: Errand, diary: Diary) -> AsyncIterator[None]:
 
     Its mark is its own: what ends a process of the attempt kills all that has that one's mark.
     """
-    tasks: list[asyncio.Task[Ran]] = []
+    tasks: dict[str, asyncio.Task[Ran]] = {}
     try:
         async with diary.step("noise") as notes:
             for name, host in errand.held.hosts.items():
                 netem = name in errand.netem
                 try:
                     command = await noises.command_for(host, errand.noise, netem=netem)
-                    tasks.append(
-                        asyncio.create_task(host.run(command, mark=f"{errand.mark}.noise"))
-                    )
-                    await _see(host, errand, tasks[-1], netem=netem)
+                    making = host.run(command, mark=f"{errand.mark}.noise")
+                    tasks[name] = asyncio.create_task(making)
+                    await _see(host, errand, tasks[name], netem=netem)
                 except HostError as error:
                     raise HostTrouble(name, error, "noise") from error
             notes.append(" ".join(errand.noise.netem()))
         yield
-    finally:
-        await _end(tasks)
+    except BaseException:
+        await _end([*tasks.values()])
+        with suppress(HostTrouble):  # a host that can't be used is cleared before its next use
+            await asyncio.shield(_silence(errand))
+        raise
+    early = next((name for name, task in tasks.items() if task.done()), "")
+    await _end([*tasks.values()])
+    await _silence(errand)
+    if early:
+        raise HostTrouble(early, HostError("The noise ended before the processes did"), "noise")
+
+
+async def _silence(errand: Errand) -> None:
+    """Make sure that no noise is left on any host."""
+    for name, host in errand.held.hosts.items():
+        try:
+            await noises.clear(host)
+        except HostError as error:
+            raise HostTrouble(name, error, "noise") from error
 
 
 async def _see(host: Host, errand: Errand, applying: asyncio.Task[Ran], *, netem: bool) -> None:

@@ -215,11 +215,14 @@ def _values(qos: Options, name: str, generation: str) -> list[Any]:
     if not values:
         what = f"{name} has no value, so the product of all values is no test at all"
         qos.note(what, "Write at least one", name)
+    seen: set[Any] = set()
     for place, value in enumerate(values):
         if fault := fault_of(name, value):
             qos.note(fault, "Change it, or take it out", name, place)
-        elif value in values[:place] and generation == "pcg":
+        elif value in seen and generation == "pcg":
             qos.note(f"{name} has the value {value} twice", "Keep one", name, place)
+        else:
+            seen.add(value)
     if generation == "rcg" and is_range(values) and values[0] > values[1]:
         qos.note(f"the range begins above its end: {values}", f"Write {values[::-1]}", name)
     return values

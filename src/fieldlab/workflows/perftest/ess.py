@@ -33,6 +33,8 @@ _COLUMNS = {
     "qos": ("qos_settings",),
 }
 _REQUIRED = ("test", "status")
+_LONGEST_SETTINGS = 10_000
+_LONGEST_SHOWN = 100
 FORMATS = (".csv", ".jsonl", ".json", ".parquet")
 
 
@@ -87,7 +89,11 @@ def read_ess(path: Path) -> StatusFile:
     problems: list[Problem] = []
     for line, cells in _records(path, problems):
         faults: list[tuple[str, str, str]] = []
-        row = _row(line, cells, faults)
+        try:
+            row = _row(line, cells, faults)
+        except RecursionError:
+            row = None
+            faults.append(("test_name", "lists and mappings are nested too deep", _BROKEN))
         problems.extend(
             Problem(what=what, remedy=remedy, key=(column,), file=str(path), line=line)
             for column, what, remedy in faults
@@ -119,7 +125,10 @@ def _records(path: Path, problems: list[Problem]) -> Iterator[tuple[int, Mapping
 
 def _csv(text: str, file: str, problems: list[Problem]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     reader = csv.reader(text.splitlines(keepends=True))
-    heading = next(reader, [])
+    try:
+        heading = next(reader, [])
+    except csv.Error as error:
+        raise BadInput(f"{file} is not CSV: {error}", remedy=_HEADING) from None
     meanings = _meanings(heading, file)
     while True:
         line = reader.line_num + 1
@@ -137,6 +146,7 @@ def _csv(text: str, file: str, problems: list[Problem]) -> Iterator[tuple[int, M
             problems.append(Problem(what=what, remedy=_BROKEN, file=file, line=line))
 
 
+_HEADING = "Is it a status spreadsheet of AutoPerf? Its first line names the columns"
 _BROKEN = "Put the row right, or remove it: its test is then run again"
 
 
@@ -148,8 +158,9 @@ def _jsonl(
             continue
         try:
             row = json.loads(written)
-        except ValueError as error:
-            what = f"not JSON: {error}"
+        except (ValueError, RecursionError) as error:
+            deep = isinstance(error, RecursionError)
+            what = "lists and objects are nested too deep" if deep else f"not JSON: {error}"
             problems.append(Problem(what=what, remedy=_BROKEN, file=file, line=line))
             continue
         if not isinstance(row, dict):
@@ -168,10 +179,11 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         raise MissingExtra("notebook", "Reading Parquet") from None
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        rows = table.to_pylist()
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
         raise BadInput(f"{path} can't be read: {error}", remedy="Is it a Parquet file?") from None
     meanings = _meanings(table.column_names, str(path))
-    for line, row in enumerate(table.to_pylist(), start=1):
+    for line, row in enumerate(rows, start=1):
         yield line, dict(zip(meanings, row.values(), strict=True))
 
 
@@ -190,7 +202,7 @@ def _meanings(heading: Sequence[str], file: str) -> list[str]:
         if meaning not in found:
             raise BadInput(
                 f"{file} has no column '{_COLUMNS[meaning][0]}'",
-                remedy="Is it a status spreadsheet of AutoPerf? Its first line names the columns",
+                remedy=_HEADING,
             )
     return found
 
@@ -199,7 +211,7 @@ def _row(
     line: int, cells: Mapping[str, Any], faults: list[tuple[str, str, str]]
 ) -> StatusRow | None:
     try:
-        test = test_of(str(cells["test"] or ""))
+        test = test_of(str(cells["test"] or "").strip(" \t"))
     except BadInput as error:
         faults.append(("test_name", error.what, error.remedy))
         return None
@@ -210,7 +222,8 @@ def _row(
     differing = [name for name, value in test.point().items() if qos.get(name, value) != value]
     if differing:
         name = differing[0]
-        what = f"{name} is {qos[name]} in qos_settings and {test.point()[name]} in the test's name"
+        there = _shown(qos[name])
+        what = f"{name} is {there} in qos_settings and {test.point()[name]} in the test's name"
         faults.append(("qos_settings", what, _BROKEN))
     return StatusRow(
         test=test,
@@ -228,11 +241,21 @@ def _settings(value: Any, faults: list[tuple[str, str, str]]) -> Mapping[str, An
     """Read the settings of a test: a mapping, or one written as Python does."""
     if isinstance(value, str) and value.strip():
         try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            if len(value) > _LONGEST_SETTINGS:  # longer ones can overflow Python's own stack
+                raise ValueError("too long")
+            value = ast.literal_eval(value.strip())
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             faults.append(("qos_settings", "the settings can't be read", _BROKEN))
             return {}
     return value if isinstance(value, Mapping) else {}
+
+
+def _shown(value: Any) -> str:
+    try:
+        shown = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a huge number"
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
 
 
 def _moment(value: Any, column: str, faults: list[tuple[str, str, str]]) -> datetime | None:
@@ -241,7 +264,7 @@ def _moment(value: Any, column: str, faults: list[tuple[str, str, str]]) -> date
     try:
         return datetime.fromisoformat(str(value))
     except ValueError:
-        faults.append((column, f"{value!r} is no moment", "Write 2024-01-31 12:00:00"))
+        faults.append((column, f"{_shown(value)} is no moment", "Write 2024-01-31 12:00:00"))
         return None
 
 
@@ -252,7 +275,7 @@ def _count(value: Any, column: str, faults: list[tuple[str, str, str]]) -> int |
         number = float(value)
         if number >= 0 and number.is_integer():
             return int(number)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         pass
-    faults.append((column, f"{value!r} is no count", "Write a number from 0 up"))
+    faults.append((column, f"{_shown(value)} is no count", "Write a number from 0 up"))
     return None

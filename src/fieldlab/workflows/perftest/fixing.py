@@ -24,6 +24,19 @@ def fixed_parameters(read: Options, fault_of: FaultOf = fault_of) -> Point:
     return found
 
 
+def result_problems(names: Collection[str], results: Collection[str], tool: str) -> list[Problem]:
+    """Find parameters that are called like a result: both would be one column."""
+    return [
+        Problem(
+            what=f"The parameter '{name}' is called like a result of {tool}",
+            remedy="Rename it, for instance loss instead of loss_percent",
+            key=("space",),
+        )
+        for name in names
+        if name in results
+    ]
+
+
 def check_parameters(
     names: Collection[str], fixed: Mapping[str, Value], needed: Collection[str], tool: str
 ) -> None:
@@ -62,15 +75,7 @@ def check_space(
 def _name_problems(
     names: Collection[str], fixed: Mapping[str, Value], needed: Collection[str], tool: str
 ) -> list[Problem]:
-    problems = [
-        Problem(
-            what=f"The parameter '{name}' is called like a result of {tool}",
-            remedy="Rename it, for instance loss instead of loss_percent",
-            key=("space",),
-        )
-        for name in names
-        if name in RESULTS
-    ]
+    problems = result_problems(names, RESULTS, tool)
     missing = [name for name in needed if name not in names and name not in fixed]
     if missing:
         others = [name for name in names if name not in needed]

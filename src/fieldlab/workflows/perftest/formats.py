@@ -38,6 +38,8 @@ _UNITS = {"ns": 1e-3, "ms": 1e3}
 _UNIT = re.compile(r"\s*\(([^)%\s]{0,2}s)\)")
 #: a line of a table, also one that was cut off
 _NUMBERS = re.compile(r"[\s\d.,+\-eEinfaINFA]+")
+#: what a database keeps as an integer, and what no count of bytes or samples reaches
+LARGEST = 2**63 - 1
 
 Interval = Mapping[str, float]
 
@@ -57,6 +59,8 @@ class Report:
     runs: int = 0
     #: lines inside tables that can't be read, counted from 1
     broken: Sequence[int] = ()
+    #: why the first of them can't be
+    flaw: str = ""
 
     @property
     def is_complete(self) -> bool:
@@ -105,6 +109,12 @@ class _Run:
     intervals: list[Interval] = field(default_factory=list)
     summary: Interval | None = None
     broken: list[int] = field(default_factory=list)
+    flaw: str = ""
+
+    def refuse(self, line: int, why: str) -> None:
+        """Note a line that can't be read."""
+        self.broken.append(line)
+        self.flaw = self.flaw or f"line {line}: {why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +166,7 @@ def parse(content: bytes | str) -> Report:
         summary=last.summary,
         runs=len(runs),
         broken=tuple(last.broken),
+        flaw=last.flaw,
     )
 
 
@@ -165,9 +176,13 @@ def _take(heading: _Heading, line: str, number: int, run: _Run) -> _Heading | No
     if row is None:
         if not _NUMBERS.fullmatch(line):
             return heading  # free text of a captured output
-        run.broken.append(number)
+        run.refuse(number, "it doesn't hold a number for each column")
         return heading
-    run.datalen_bytes = int(row.pop("length_bytes"))
+    length = row.pop("length_bytes")
+    if not 0 <= length <= LARGEST:  # neither for nan
+        run.refuse(number, f"the length is {length:g} bytes")
+        return heading
+    run.datalen_bytes = int(length)
     if heading.is_summary:
         run.summary = row
         return None
@@ -176,7 +191,7 @@ def _take(heading: _Heading, line: str, number: int, run: _Run) -> _Heading | No
 
 
 def _heading(line: str, title: str) -> _Heading | None:
-    names = [name.strip() for name in line.split(",")]
+    names = [" ".join(name.split()) for name in line.split(",")]
     if len(names) < 3 or names[0].lower() not in _LENGTHS:
         return None
     columns: list[tuple[str, float]] = [("length_bytes", 1.0)]
@@ -196,10 +211,12 @@ def _heading(line: str, title: str) -> _Heading | None:
 def _number(text: str) -> float | None:
     plain = text.strip()
     try:
-        return int(plain)
-    except ValueError:
-        pass
-    try:
-        return float(plain)
+        number = float(plain)
     except ValueError:
         return None
+    if not abs(number) <= LARGEST:  # nan, too
+        return number
+    try:
+        return int(plain)
+    except ValueError:
+        return number

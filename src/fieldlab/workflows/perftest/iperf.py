@@ -15,6 +15,7 @@ from fieldlab.domain.stating import StatedSpace, value_problems
 from fieldlab.domain.trials import FailureClass, Row
 from fieldlab.ports.tool import STDERR, STDOUT, HostPlace, Judgement, Outcome, Place, Plan, Process
 from fieldlab.workflows.options import Options
+from fieldlab.workflows.perftest.fixing import result_problems
 from fieldlab.workflows.spreading import (
     ended_badly,
     findable,
@@ -35,6 +36,22 @@ _PARAMETERS: Mapping[str, Value] = {
     "omit_secs": 0,
 }
 _KEYS = ("executable", "port", "after", "roles", "extra", "margin")
+#: columns of the results
+RESULTS = frozenset(
+    {
+        "throughput_mbps",
+        "throughput_std_mbps",
+        "sent_mbps",
+        "retransmits",
+        "jitter_ms",
+        "packets_total",
+        "packets_lost",
+        "loss_percent",
+        "cpu_client_percent",
+        "cpu_server_percent",
+        "rtt_mean_us",
+    }
+)
 _PROTOCOLS = ("tcp", "udp")
 _RATE = re.compile(r"\d+(\.\d+)?[KMGTkmgt]?")
 
@@ -86,6 +103,9 @@ class Iperf3Tool:
         return limit_s(lasts + self._after_s, self._margin_s)
 
     def check(self, space: StatedSpace) -> None:
+        clashes = result_problems(space, RESULTS, "iperf3")
+        if clashes:
+            raise BadInput.of(clashes)
         for name in space:
             hint = nearest(name, _PARAMETERS)
             if name not in _PARAMETERS and hint:

@@ -74,7 +74,10 @@ _EMPTY: Mapping[str, Any] = {"name": "", "address": "", "executable": ""}
 
 def _check(campaign: Options, name: str, found: Sequence[Machine]) -> None:
     if not found:
-        if isinstance(campaign.get(name), list):
+        if name in campaign and campaign.get(name) is None:
+            what = f"'{name}' must be a list, not null"
+            campaign.note(what, f"Write {name}: [{{…}}]", name)
+        elif isinstance(campaign.get(name), list):
             campaign.note("there is no machine", "Name one for pub and one for sub", name)
         return
     for what, values in (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from fieldlab.domain.trials import FailureClass, Row
 from fieldlab.ports.tool import Judgement
-from fieldlab.workflows.perftest.formats import Report
+from fieldlab.workflows.perftest.formats import LARGEST, Report
 from fieldlab.workflows.perftest.statuses import COUNT_MISMATCH, EMPTY_FILE, SUCCESS
 
 #: of a publisher's summary, in the order of the results
@@ -67,25 +68,35 @@ def _fault(report: Report) -> str:
     return ""
 
 
+def flaws_of(reports: Mapping[str, Report | None]) -> list[str]:
+    """Say of each file which of its lines can't be read, and why; of many files, the first."""
+    flawed = {name: each for name, each in reports.items() if each is not None and each.flaw}
+    said = []
+    for name, report in list(flawed.items())[:_MOST_NAMED]:
+        more = len(report.broken) - 1
+        also = f", and {more} more lines can't be read" if more else ""
+        said.append(f"{name}: {report.flaw}{also}.")
+    more = len(flawed) - _MOST_NAMED
+    return [*said, f"So it is with {more} more files."] if more > 0 else said
+
+
 def row_of(publisher: Report | None, subscribers: Sequence[Report]) -> Row:
     """Make the row of a test.
 
     Latencies are those of publisher 0's summary. ``throughput_mbps``, ``samples_per_s``,
     ``samples_total`` and ``samples_lost`` are sums over the subscribers, ``throughput_mean_mbps``
-    is the mean. What nobody wrote is None.
+    is the mean. What nobody wrote, or what is no finite number, is None.
     """
     latency = publisher.best() if publisher is not None else {}
     row: Row = {f"latency_{name}_us": _real(latency.get(f"{name}_us")) for name in LATENCIES}
     best = [each.best() for each in subscribers]
-    throughput = [each["mean_mbps"] for each in best if "mean_mbps" in each]
-    total, lost = _sum(best, "samples_total"), _sum(best, "samples_lost")
-    row["throughput_mbps"] = round(float(sum(throughput)), 6) if throughput else None
-    row["throughput_mean_mbps"] = (
-        round(sum(throughput) / len(throughput), 6) if throughput else None
-    )
+    throughput, counted = _sum(best, "mean_mbps"), sum("mean_mbps" in each for each in best)
+    total, lost = _whole(_sum(best, "samples_total")), _whole(_sum(best, "samples_lost"))
+    row["throughput_mbps"] = None if throughput is None else round(float(throughput), 6)
+    row["throughput_mean_mbps"] = None if throughput is None else round(throughput / counted, 6)
     row["samples_per_s"] = _real(_sum(best, "mean_samples_per_s"))
-    row["samples_total"] = None if total is None else int(total)
-    row["samples_lost"] = None if lost is None else int(lost)
+    row["samples_total"] = total
+    row["samples_lost"] = lost
     row["loss_percent"] = loss_percent(total, lost)
     return row
 
@@ -99,12 +110,17 @@ def loss_percent(received: float | None, lost: float | None) -> float | None:
 
 def _real(value: float | None) -> float | None:
     """Make a real of a number: a column has one type, whether or not a file has decimals."""
-    return None if value is None else float(value)
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None or not 0 <= value <= LARGEST else int(value)
 
 
 def _sum(rows: Sequence[Mapping[str, float]], name: str) -> float | None:
     values = [row[name] for row in rows if name in row]
-    return sum(values) if values else None
+    total = sum(values) if values else None
+    return total if total is not None and math.isfinite(total) else None
 
 
 def _listed(names: Sequence[str]) -> str:

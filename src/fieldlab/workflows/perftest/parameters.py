@@ -31,12 +31,16 @@ PARAMETERS = (
     "durability_level",
     "latency_count",
 )
+#: more digits than this has no database's integer
+_NUMBER = r"\d{1,18}"
 _NAME = re.compile(
-    r"(?P<duration_secs>\d+)SEC_(?P<datalen_bytes>\d+)B_(?P<pub_count>\d+)P(?:UB)?_"
-    r"(?P<sub_count>\d+)S(?:UB)?_(?P<use_reliable>REL|BE)_(?P<use_multicast>MC|UC)_"
-    r"(?P<durability_level>\d+)DUR_(?P<latency_count>\d+)LC",
+    rf"(?P<duration_secs>{_NUMBER})SEC_(?P<datalen_bytes>{_NUMBER})B_"
+    rf"(?P<pub_count>{_NUMBER})P(?:UB)?_(?P<sub_count>{_NUMBER})S(?:UB)?_"
+    r"(?P<use_reliable>REL|BE)_(?P<use_multicast>MC|UC)_"
+    rf"(?P<durability_level>{_NUMBER})DUR_(?P<latency_count>{_NUMBER})LC",
     re.IGNORECASE | re.ASCII,
 )
+_LONGEST_SHOWN = 100
 _EXAMPLE = "300SEC_100B_1PUB_3SUB_REL_MC_0DUR_100LC"
 
 
@@ -80,10 +84,10 @@ class TestName:
         BadInput
             It isn't one, or it names what no test can have.
         """
-        found = _NAME.fullmatch(text.strip())
+        found = _NAME.fullmatch(text)
         if found is None:
             raise BadInput(
-                f"{text!r} is not the name of a test{_first_fault(text)}",
+                f"{_shown(text)} is not the name of a test{_first_fault(text)}",
                 remedy=f"A name looks like {_EXAMPLE}",
             )
         point: Point = {name: int(found[name]) for name in INTEGERS}
@@ -132,20 +136,24 @@ class TestName:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
+
+
 def _first_fault(text: str) -> str:
     """Say which part of a name is the first that is wrong."""
     shapes = (
-        (r"\d+SEC", "300SEC"),
-        (r"\d+B", "100B"),
-        (r"\d+P(UB)?", "1PUB"),
-        (r"\d+S(UB)?", "3SUB"),
+        (rf"{_NUMBER}SEC", "300SEC"),
+        (rf"{_NUMBER}B", "100B"),
+        (rf"{_NUMBER}P(UB)?", "1PUB"),
+        (rf"{_NUMBER}S(UB)?", "3SUB"),
         (r"REL|BE", "REL or BE"),
         (r"MC|UC", "MC or UC"),
-        (r"\d+DUR", "0DUR"),
-        (r"\d+LC", "100LC"),
+        (rf"{_NUMBER}DUR", "0DUR"),
+        (rf"{_NUMBER}LC", "100LC"),
     )
-    parts = text.strip().split("_")
+    parts = text.split("_")
     for (shape, example), part in zip(shapes, parts, strict=False):
         if not re.fullmatch(shape, part, re.IGNORECASE | re.ASCII):
-            return f": {part!r} stands where {example} should"
+            return f": {_shown(part)} stands where {example} should"
     return f": it has {len(parts)} parts, and must have {len(shapes)}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fieldlab.domain.commands import Command
+from fieldlab.domain.errors import sentences
 from fieldlab.domain.ids import Point
 from fieldlab.domain.sites import ALL
 from fieldlab.domain.stating import StatedSpace
@@ -14,7 +16,7 @@ from fieldlab.ports.tool import STDERR, HostPlace, Judgement, Outcome, Place, Pl
 from fieldlab.workflows.options import Options
 from fieldlab.workflows.perftest.fixing import check_space, fixed_parameters
 from fieldlab.workflows.perftest.formats import Report, parse
-from fieldlab.workflows.perftest.measures import row_of, verdict
+from fieldlab.workflows.perftest.measures import flaws_of, row_of, verdict
 from fieldlab.workflows.perftest.parameters import PARAMETERS, TestName
 from fieldlab.workflows.perftest.statuses import EXECUTION_FAILED
 from fieldlab.workflows.spreading import (
@@ -116,11 +118,20 @@ class PerftestTool:
         )
 
     def judge(self, outcome: Outcome) -> Judgement:
-        ended = ended_badly(outcome, failed_status=EXECUTION_FAILED)
+        ended = ended_badly(
+            outcome,
+            failed_status=EXECUTION_FAILED,
+            programs="`executable` and `executables` in the tool's options say where it lies; in "
+            "AutoPerf's configuration, `perftest_exec_path` of the machine.",
+        )
         if ended is not None:
             return ended
         reports = _reports(outcome)
-        return verdict(reports, len(reports))
+        judged = verdict(reports, len(reports))
+        if judged.failure is None:
+            return judged
+        flaws = flaws_of({f"{name}.csv": report for name, report in reports.items()})
+        return replace(judged, explanation=sentences(judged.explanation, *flaws))
 
     def parse(self, outcome: Outcome) -> list[Row]:
         reports = _reports(outcome)

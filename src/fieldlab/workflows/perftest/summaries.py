@@ -8,15 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fieldlab.domain.errors import BadInput, Problem
+from fieldlab.domain.errors import BadInput, Problem, sentences
 from fieldlab.domain.ids import Point, Value, canonical
 from fieldlab.domain.trials import Row
 from fieldlab.workflows.perftest.formats import Report, parse
-from fieldlab.workflows.perftest.measures import row_of, verdict
+from fieldlab.workflows.perftest.measures import flaws_of, row_of, verdict
 from fieldlab.workflows.perftest.parameters import PARAMETERS, TestName
 from fieldlab.workflows.perftest.statuses import SUCCESS
 
 _FILE = re.compile(r"(?P<name>(pub|sub)_\d+)(_output)?\.csv")
+#: subscribers whose files are looked for; a name may ask for any number
+_MOST_SUBSCRIBERS = 10_000
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".zst", ".bz2", ".xz", ".7z")
 
 
@@ -81,7 +83,7 @@ def read_folders(path: Path) -> tuple[list[Observation], list[Problem]]:
     found: list[Observation] = []
     problems: list[Problem] = []
     for folder in sorted([path, *(each for each in path.rglob("*") if each.is_dir())]):
-        files = {m["name"]: each for each in folder.iterdir() if (m := _FILE.fullmatch(each.name))}
+        files = _files_in(folder, problems)
         try:
             test = TestName.parse(folder.name)
         except BadInput as error:
@@ -104,20 +106,45 @@ def read_folders(path: Path) -> tuple[list[Observation], list[Problem]]:
     return found, problems
 
 
+def _files_in(folder: Path, problems: list[Problem]) -> dict[str, Path]:
+    """Find the files of Perftest's participants in a folder: name → file."""
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        what = f"the folder can't be read: {error.strerror}"
+        problems.append(Problem(what=what, remedy="Check its permissions", file=str(folder)))
+        return {}
+    return {m["name"]: each for each in inside if (m := _FILE.fullmatch(each.name))}
+
+
 def _observed(test: TestName, files: Mapping[str, Path]) -> Observation:
-    names = ["pub_0", *(f"sub_{number}" for number in range(test.sub_count))]
+    numbers = range(min(test.sub_count, _MOST_SUBSCRIBERS))
+    unread: list[str] = []
     reports: dict[str, Report | None] = {
-        name: parse(files[name].read_bytes()) if name in files else None for name in names
+        name: _read(files[name], unread) if name in files else None
+        for name in ("pub_0", *(f"sub_{number}" for number in numbers))
     }
-    judged = verdict(reports, len(names))
+    judged = verdict(reports, 1 + test.sub_count)
+    flaws = flaws_of({str(files[name]): reports[name] for name in reports if name in files})
     subscribers = [each for name, each in reports.items() if each and name != "pub_0"]
     return Observation(
         test=str(test),
         point=test.point(),
         status=judged.status if files else "no csv files",
         values=row_of(reports["pub_0"], subscribers),
-        explanation=judged.explanation,
+        explanation=sentences(judged.explanation, *unread[:1], *flaws),
     )
+
+
+def _read(path: Path, unread: list[str]) -> Report | None:
+    """Read a file; None, and why, if it can't be read at all."""
+    try:
+        if path.is_file():
+            return parse(path.read_bytes())
+        unread.append(f"{path} is no file.")
+    except OSError as error:
+        unread.append(f"{path} can't be read: {error.strerror}.")
+    return None
 
 
 def recorded(

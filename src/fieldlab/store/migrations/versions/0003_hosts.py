@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("reserving_engine_id", sa.String(length=36), nullable=True),
         sa.Column("reserving_hold", sa.String(length=36), nullable=True),
         sa.Column("last_engine_id", sa.String(length=36), nullable=True),
+        sa.Column("power_cycled_at", UtcTimestamp(), nullable=True),
         sa.Column("checked_at", UtcTimestamp(), nullable=True),
         sa.Column("health", sa.JSON(), nullable=True),
         sa.Column("created_at", UtcTimestamp(), nullable=False),
