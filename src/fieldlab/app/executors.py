@@ -73,10 +73,7 @@ def _check_values(setup: Setup) -> None:
 def unread_parameters(definition: Definition) -> list[Problem]:
     """Find parameters that neither the tool nor the noise reads, as far as the tool tells.
 
-    Raises
-    ------
-    BadInput
-        The tool's options are wrong.
+    None of a tool that can't be made: what is wrong with it is told by whoever checks it.
     """
     from fieldlab.domain.noise import parameters_of
     from fieldlab.domain.stating import stated_values
@@ -87,7 +84,10 @@ def unread_parameters(definition: Definition) -> list[Problem]:
     kind = definition.tool.kind
     if kind == "command" or kind in FUNCTION_KINDS:
         return []
-    tool = find_tool(kind)(definition.tool.options, definition.timeout_s)
+    try:
+        tool = find_tool(kind)(definition.tool.options, definition.timeout_s)
+    except Exception:  # noqa: BLE001 - perhaps an installed tool that can't even be imported
+        return []
     if not isinstance(tool, ReadingTool):
         return []
     read = {*tool.reads(), *parameters_of(definition.noise)}
