@@ -146,3 +146,16 @@ def test_what_is_left_when_all_is_killed_is_taken_away(rehearsal: Rehearsal) -> 
     with a_trial_with(rehearsal, {"rate": "5mbit"}, **SOON):
         on(rehearsal, "h1", "pkill -KILL -f fieldlab-nois[e]; pkill -KILL -f 'sshd: roo[t]'")
     assert not is_noisy(rehearsal, "h1")
+
+
+def test_a_host_that_was_away_as_the_campaign_began_has_noise_too(rehearsal: Rehearsal) -> None:
+    for host in HOSTS:
+        rehearsal.sandbox.fault(host, "sshd")
+    definition = rehearsal.define(["true"], noise={"rate": "20mbit"}, **SOON)
+    begun = rehearsal.begin(definition)
+    begun.until_told("h1 is out of use")
+    rehearsal.sandbox.clear()
+    campaign = begun.end().campaign
+    assert campaign.succeeded == 10
+    for attempt in rehearsal.attempts(campaign):
+        assert "noise" in [step["name"] for step in attempt["steps"]]

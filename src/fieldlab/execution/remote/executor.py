@@ -41,6 +41,8 @@ class RemoteExecutor:
         self._ways = ways
         self._slots = ways.slots or len(around.site.hosts)
         self._contacts = {each.name: Contact() for each in around.site.hosts}
+        #: hosts of which is known what must be known
+        self._met: set[str] = set()
         self._netem: dict[str, bool] = {}
         self._draining = False
         self._running: dict[tuple[int, int], Running] = {}
@@ -84,9 +86,7 @@ class RemoteExecutor:
         assert self._wish is not None
         assert self._bench is not None
         names = [spec.name for spec in self._wish.relevant]
-        met = await asyncio.gather(
-            *(self._meet_one(name) for name in names), return_exceptions=True
-        )
+        met = await asyncio.gather(*map(self._meet_one, names), return_exceptions=True)
         for each in met:
             if isinstance(each, BaseException) and not isinstance(each, HostTrouble):
                 raise each
@@ -101,6 +101,17 @@ class RemoteExecutor:
         await self._bench.care.remark(found)
 
     async def _meet_one(self, name: str) -> None:
+        """Find out what must be known of a host before its first attempt.
+
+        Raises
+        ------
+        HostTrouble
+            It doesn't answer.
+        BadInput, HostError
+            As :meth:`_meet`.
+        """
+        if name in self._met:
+            return
         host = self._around.hosts[name]
         try:
             await host.check()
@@ -113,6 +124,7 @@ class RemoteExecutor:
             raise HostTrouble(name, error) from error
         if self._ways.noise and not self._netem[name]:
             noises.check_can(host.spec, noise_like(self._ways.noise), netem=False)
+        self._met.add(name)
 
     async def run(self, batch: Batch, deliver: Deliver) -> Sequence[int]:
         assert self._free is not None
@@ -143,7 +155,10 @@ class RemoteExecutor:
         try:
             for name in await self._bench.care.make_ready(held):
                 self._contacts[name] = Contact()
-        except HostTrouble:
+            for name in held.hosts:  # one that was away as the campaign began
+                await self._meet_one(name)
+        except HostTrouble as found:
+            await self._bench.care.quarantine(found)
             held.spent = True
             return done  # it is looked after; the batch waits for hosts again
         failures = 0
