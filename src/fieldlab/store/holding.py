@@ -187,6 +187,9 @@ def free_hosts(connection: sa.Connection, engine_id: str) -> None:
 def _let_go(
     connection: sa.Connection, held: sa.ColumnElement[bool], reserved: sa.ColumnElement[bool]
 ) -> None:
+    # locked in one order everywhere: two who let go and take at once would wait for each other
+    in_order = sa.select(hosts.c.id).where(held | reserved).order_by(hosts.c.id)
+    connection.execute(in_order.with_for_update()).all()
     last = {"last_engine_id": hosts.c.engine_id}
     connection.execute(sa.update(hosts).where(held).values(last | _FREE))
     connection.execute(sa.update(hosts).where(reserved).values(_UNRESERVED))
