@@ -194,9 +194,7 @@ async def is_applied(host: Host, noise: Noise, *, netem: bool) -> bool:
     """Look whether noise has taken hold."""
     device = host.spec.interface
     if netem or noise.rate:
-        shown = await host.run(
-            Command(argv=("tc", "-j", "qdisc", "show", "dev", device), timeout_s=10)
-        )
+        shown = await host.run(Command(argv=("sh", "-c", _SHOW, COMMENT, device), timeout_s=10))
         if not _has_ours(shown.stdout, "netem" if netem else "tbf"):
             return False
     if noise.loss_percent and not netem:
@@ -204,6 +202,9 @@ async def is_applied(host: Host, noise: Noise, *, netem: bool) -> bool:
         return (await host.run(Command(argv=argv, timeout_s=10))).exit.ok
     return True
 
+
+# who isn't root may not have the system's programs on the PATH
+_SHOW = 'PATH=$PATH:/usr/sbin:/sbin exec tc -j qdisc show dev "$1"'
 
 _SEE = f"""
 nft list table inet {TABLE} >/dev/null 2>&1 && exit
